@@ -1,0 +1,4 @@
+#ifndef MARTLET_CRABBITMQ_H
+#define MARTLET_CRABBITMQ_H
+#include <rabbitmq-c/amqp.h>
+#endif
