@@ -1,0 +1,67 @@
+/// A moment: whole microseconds since 1970-01-01T00:00:00Z, the resolution the ledger keeps.
+package struct Timestamp: Hashable, Comparable, Sendable {
+    package var microseconds: Int64
+
+    package init(microseconds: Int64) {
+        self.microseconds = microseconds
+    }
+
+    package init(seconds: Double) {
+        microseconds = Int64((seconds * 1_000_000).rounded())
+    }
+
+    package var seconds: Double { Double(microseconds) / 1_000_000 }
+
+    package static func < (left: Timestamp, right: Timestamp) -> Bool {
+        left.microseconds < right.microseconds
+    }
+
+    /// The time from this moment to `other`; negative when `other` is earlier.
+    package func duration(to other: Timestamp) -> Duration {
+        .microseconds(other.microseconds - microseconds)
+    }
+
+    package func advanced(by duration: Duration) -> Timestamp {
+        let (seconds, attoseconds) = duration.components
+        return Timestamp(microseconds: microseconds + seconds * 1_000_000 + attoseconds / 1_000_000_000_000)
+    }
+}
+
+extension Timestamp: CustomStringConvertible {
+    /// RFC 3339 in UTC with milliseconds: `2026-03-01T12:00:00.000Z`.
+    package var description: String {
+        let milliseconds = Timestamp.floorDivide(microseconds, 1_000)
+        let second = Timestamp.floorDivide(milliseconds, 1_000)
+        let day = Timestamp.floorDivide(second, 86_400)
+        let date = CivilDate(daysSinceEpoch: day)
+        let clock = second - day * 86_400
+        func pad(_ value: Int64, _ width: Int) -> String {
+            let digits = String(value)
+            return String(repeating: "0", count: max(0, width - digits.count)) + digits
+        }
+        return pad(date.year, 4) + "-" + pad(date.month, 2) + "-" + pad(date.day, 2) + "T"
+            + pad(clock / 3_600, 2) + ":" + pad(clock / 60 % 60, 2) + ":" + pad(clock % 60, 2) + "."
+            + pad(milliseconds - second * 1_000, 3) + "Z"
+    }
+
+    static func floorDivide(_ value: Int64, _ divisor: Int64) -> Int64 {
+        value >= 0 ? value / divisor : -((-value + divisor - 1) / divisor)
+    }
+}
+
+extension Timestamp: Codable {
+    package init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        let text = try container.decode(String.self)
+        guard let value = Timestamp(rfc3339: text) else {
+            throw DecodingError.dataCorruptedError(
+                in: container, debugDescription: "not an RFC 3339 time: \(text.prefix(64))")
+        }
+        self = value
+    }
+
+    package func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(description)
+    }
+}
