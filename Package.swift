@@ -98,7 +98,8 @@ let package = Package(
             path: "Sources/Stages/Notify"),
 
         // The servers of a machine without containers, for `martlet up` and for the tests.
-        library("LocalStack", ["Configuration", log]),
+        library("ChildProcess", ["CLinux"]),
+        library("LocalStack", ["ChildProcess", log]),
 
         .executableTarget(
             name: "martlet",

@@ -3,6 +3,8 @@
 #define MARTLET_CLINUX_H
 
 #include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -15,5 +17,19 @@ static inline int martlet_eventfd(void) {
 static inline int martlet_name_thread(const char *name) {
     return prctl(PR_SET_NAME, name, 0, 0, 0);
 }
+
+/* pipe2 with close-on-exec set from the start, so that no fork of another thread inherits the ends. */
+extern int pipe2(int ends[2], int flags);
+static inline int martlet_pipe(int ends[2]) {
+    return pipe2(ends, O_CLOEXEC);
+}
+
+/* posix_spawn extensions of glibc (2.26, 2.29, 2.34) that need _GNU_SOURCE, which the importer does not set. */
+#define MARTLET_SPAWN_SETSID 0x80
+extern int posix_spawn_file_actions_addchdir_np(posix_spawn_file_actions_t *actions, const char *path);
+extern int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *actions, int from);
+
+/* A file in memory without a name; close-on-exec (flag 1). */
+extern int memfd_create(const char *name, unsigned int flags);
 
 #endif
