@@ -69,7 +69,7 @@ let package = Package(
         library("Configuration", ["Pipeline", yams, log]),
 
         // The domain on its stores.
-        library("Ledger", ["Pipeline", "PostgresClient", log], resources: [.embedInCode("SQL")]),
+        library("Ledger", ["Pipeline", "PostgresClient", log, crypto], resources: [.embedInCode("SQL")]),
         library("Coordination", ["Pipeline", "RedisClient", log], resources: [.embedInCode("Lua")]),
         library("Broker", ["Pipeline", "AMQPClient", log]),
 

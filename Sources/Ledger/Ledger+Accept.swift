@@ -1,0 +1,112 @@
+package import Pipeline
+import PostgresClient
+
+extension Ledger {
+    package struct Accepted: Sendable {
+        /// The runs that are new; the others were asked for by events that are already known.
+        package var newRuns: Set<RunID>
+        package var readyPools: Set<String>
+    }
+
+    /// Writes runs with their first tasks, and what could not be read, in one transaction.
+    ///
+    /// A run whose event (source, id) is known is left out: an event counts once, however often it arrives.
+    package func accept(_ runs: [NewRun], deadLetters: [NewDeadLetter] = []) async throws -> Accepted {
+        let tasks = try runs.flatMap { try Self.firstTasks(of: $0) }
+        var accepted = Accepted(newRuns: [], readyPools: [])
+        let fresh = Dictionary(
+            runs.filter { !isRemembered(digest: $0.pipelineDigest) }.map { ($0.pipelineDigest, $0.pipeline) },
+            uniquingKeysWith: { first, _ in first })
+        accepted.newRuns = try await postgres.withTransaction { connection in
+            var statements: [(String, [PostgresValue])] = []
+            for (digest, spec) in fresh {
+                statements.append(
+                    (SQL.accept["insert_pipeline"], [.text(digest), .text(spec.name), .json(try JSON.encode(spec))]))
+            }
+            let events = statements.count
+            if !runs.isEmpty {
+                statements.append((SQL.accept["insert_events"], Self.eventColumns(runs)))
+                statements.append((SQL.accept["insert_runs"], try Self.runColumns(runs)))
+                statements.append((SQL.accept["insert_tasks"], Self.taskColumns(tasks)))
+            }
+            if !deadLetters.isEmpty {
+                statements.append((SQL.accept["insert_dead_letters"], try Self.deadLetterColumns(deadLetters)))
+            }
+            guard !statements.isEmpty else { return [] }
+            let results = try await connection.pipeline(statements)
+            guard !runs.isEmpty else { return [] }
+            return Set(try results[events].map { RunID(try $0["run_id", as: String.self]) })
+        }
+        for (digest, spec) in fresh { remember(spec, digest: digest) }
+        for task in tasks where task.state == .ready && accepted.newRuns.contains(task.run) {
+            accepted.readyPools.insert(task.pool)
+        }
+        return accepted
+    }
+
+    /// The run that an event started, if the event is known.
+    package func run(ofEvent id: String, source: String) async throws -> RunID? {
+        let rows = try await postgres.query(SQL.accept["run_of_event"], [.text(source), .text(id)])
+        return try rows.first.map { RunID(try $0["run_id", as: String.self]) }
+    }
+
+    private struct FirstTask {
+        var run: RunID
+        var stage: StageSpec
+        var position: Int
+        var pool: String
+        var state: TaskState
+        var payload: String?
+    }
+
+    private static func firstTasks(of run: NewRun) throws -> [FirstTask] {
+        let values = ParameterScope.values(
+            parameters: run.parameters, run: run.id, pipeline: run.pipeline.name, eventSource: run.eventSource,
+            eventID: run.eventID)
+        return try run.pipeline.stages.enumerated().map { position, stage in
+            guard stage.needs.isEmpty, stage.condition == .onSuccess else {
+                return FirstTask(
+                    run: run.id, stage: stage, position: position, pool: stage.pool, state: .pending, payload: nil)
+            }
+            let payload = TaskPayload(
+                run: run.id, pipeline: run.pipeline.name, stage: stage.name, kind: stage.kind, pool: stage.pool,
+                timeoutSeconds: stage.timeoutSeconds, ackPolicy: stage.ackPolicy, cache: stage.cache,
+                parameters: try ParameterTemplate.fill(stage.parameters, with: values), inputs: [:])
+            return FirstTask(
+                run: run.id, stage: stage, position: position, pool: stage.pool, state: .ready,
+                payload: try JSON.encode(payload))
+        }
+    }
+
+    private static func eventColumns(_ runs: [NewRun]) -> [PostgresValue] {
+        [
+            .textArray(runs.map(\.eventSource)), .textArray(runs.map(\.eventID)),
+            .textArray(runs.map(\.id.description)),
+        ]
+    }
+
+    private static func runColumns(_ runs: [NewRun]) throws -> [PostgresValue] {
+        [
+            .textArray(runs.map(\.id.description)), .textArray(runs.map(\.pipeline.name)),
+            .textArray(runs.map(\.pipelineDigest)), .textArray(try runs.map { try JSON.encode($0.parameters) }),
+            .intArray(runs.map { Int64($0.priority) }), .textArray(runs.map(\.eventSource)),
+            .textArray(runs.map(\.eventID)), .textArray(runs.map(\.traceparent)), .textArray(runs.map(\.tracestate)),
+        ]
+    }
+
+    private static func taskColumns(_ tasks: [FirstTask]) -> [PostgresValue] {
+        [
+            .textArray(tasks.map(\.run.description)), .textArray(tasks.map(\.stage.name)),
+            .intArray(tasks.map { Int64($0.position) }), .textArray(tasks.map(\.stage.kind)),
+            .textArray(tasks.map(\.pool)), .textArray(tasks.map(\.state.rawValue)), .textArray(tasks.map(\.payload)),
+        ]
+    }
+
+    private static func deadLetterColumns(_ letters: [NewDeadLetter]) throws -> [PostgresValue] {
+        [
+            .textArray(letters.map(\.queue)), .textArray(letters.map(\.reason)),
+            .textArray(letters.map(\.contentType)), .textArray(letters.map(\.headers.canonicalJSON)),
+            .bytesArray(letters.map(\.body)), .intArray(letters.map { Int64($0.bodyBytes) }),
+        ]
+    }
+}

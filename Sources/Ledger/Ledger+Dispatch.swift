@@ -1,0 +1,66 @@
+package import Pipeline
+import PostgresClient
+
+extension Ledger {
+    /// A task that is about to be sent.
+    package struct Dispatch: Sendable {
+        package var task: TaskID
+        package var attempt: Int
+        /// ``TaskPayload`` as JSON.
+        package var payload: String
+        package var priority: Int
+        package var traceparent: String?
+        package var tracestate: String?
+    }
+
+    /// What a pool has to do.
+    package struct PoolDemand: Sendable {
+        package var pool: String
+        /// Dispatched or running.
+        package var inFlight: Int
+    }
+
+    /// The pools that have tasks due now.
+    package func poolsWithWork() async throws -> [PoolDemand] {
+        try await postgres.query(SQL.dispatch["pools_with_work"], []).map { row in
+            PoolDemand(pool: try row["pool", as: String.self], inFlight: try row["in_flight", as: Int.self])
+        }
+    }
+
+    /// When the next task that waits for its time is due; nil when none does.
+    package func nextDue() async throws -> Timestamp? {
+        try await postgres.query(SQL.dispatch["next_due"], []).first?.optionalTimestamp("due_at")
+    }
+
+    /// Takes up to `limit` due tasks of `pool`, the most urgent first, hands them to `send`, and marks as
+    /// dispatched those that it sent; the others stay ready.
+    ///
+    /// The rows stay locked while `send` runs: a crash before the commit sends a task twice, never not at all,
+    /// and the claim makes the second one harmless.
+    /// - Parameter send: returns the tasks that could not be sent.
+    /// - Returns: how many were sent.
+    package func dispatch(
+        pool: String, limit: Int, send: @Sendable ([Dispatch]) async throws -> [TaskID]
+    ) async throws -> Int {
+        try await postgres.withTransaction { connection in
+            let rows = try await connection.query(SQL.dispatch["take"], [.text(pool), .int(Int64(limit))])
+            guard !rows.isEmpty else { return 0 }
+            let dispatches = try rows.map { row in
+                Dispatch(
+                    task: TaskID(
+                        run: RunID(try row["run_id", as: String.self]), stage: try row["stage", as: String.self]),
+                    attempt: try row["attempt", as: Int.self], payload: try row["payload", as: String.self],
+                    priority: try row["priority", as: Int.self],
+                    traceparent: try row["traceparent", as: String?.self],
+                    tracestate: try row["tracestate", as: String?.self])
+            }
+            let unsent = try await send(dispatches)
+            if !unsent.isEmpty {
+                _ = try await connection.query(
+                    SQL.dispatch["give_back"],
+                    [.textArray(unsent.map(\.run.description)), .textArray(unsent.map(\.stage))])
+            }
+            return dispatches.count - unsent.count
+        }
+    }
+}

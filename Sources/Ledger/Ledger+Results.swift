@@ -1,0 +1,80 @@
+package import Pipeline
+import PostgresClient
+
+extension Ledger {
+    /// What followed from a batch of results.
+    package struct Applied: Sendable {
+        package var accepted = 0
+        /// Of attempts that no longer count, of claims that are not theirs, or seen before.
+        package var dropped: [TaskID] = []
+        package var readyPools: Set<String> = []
+        package var finishedRuns: [RunID: RunState] = [:]
+        /// Tasks whose attempt changed; their claims of before are void.
+        package var failures: [(task: TaskID, failure: Failure)] = []
+    }
+
+    /// Applies the ends of attempts, in order, and all that follows from them, in one transaction.
+    package func apply(_ results: [TaskResult]) async throws -> Applied {
+        guard !results.isEmpty else { return Applied() }
+        return try await withRuns(results.map(\.task.run)) { batch in
+            var applied = Applied()
+            for result in results {
+                switch try batch.apply(result, fraction: .random(in: 0..<1)) {
+                case .accepted: applied.accepted += 1
+                case .dropped: applied.dropped.append(result.task)
+                }
+            }
+            return applied
+        }
+    }
+
+    /// Counts attempts whose lease is gone as lost; those that no longer count are left alone.
+    package func applyLosses(_ losses: [(task: TaskID, attempt: Int)]) async throws -> Applied {
+        guard !losses.isEmpty else { return Applied() }
+        return try await withRuns(losses.map(\.task.run)) { batch in
+            var applied = Applied()
+            for (task, attempt) in losses {
+                if try batch.applyLoss(of: task, attempt: attempt, now: .now, fraction: .random(in: 0..<1)) {
+                    applied.accepted += 1
+                } else {
+                    applied.dropped.append(task)
+                }
+            }
+            return applied
+        }
+    }
+
+    /// Looks again at runs that stand still.
+    package func settle(_ runs: [RunID]) async throws -> Applied {
+        guard !runs.isEmpty else { return Applied() }
+        return try await withRuns(runs) { _ in Applied() }
+    }
+
+    private func withRuns(
+        _ ids: [RunID], _ change: @Sendable (inout RunBatch) throws -> Applied
+    ) async throws -> Applied {
+        try await postgres.withTransaction { connection in
+            var batch = try await RunBatch.load(ids, of: self, in: connection)
+            var applied = try change(&batch)
+            try batch.settle()
+            try await batch.write(in: connection)
+            applied.readyPools = batch.readyPools
+            applied.failures = batch.newFailures.map { ($0.task, $0.failure) }
+            for run in batch.runs.values where run.isFinishedNow { applied.finishedRuns[run.id] = run.state }
+            return applied
+        }
+    }
+
+    /// Notes which attempts workers say they run. Attempts that no longer count are left alone.
+    package func markStarted(_ started: [TaskStarted]) async throws {
+        guard !started.isEmpty else { return }
+        _ = try await postgres.query(
+            SQL.results["mark_started"],
+            [
+                .textArray(started.map(\.task.run.description)), .textArray(started.map(\.task.stage)),
+                .intArray(started.map { Int64($0.attempt) }), .textArray(started.map(\.token.description)),
+                .textArray(started.map(\.worker)),
+                .timestampArray(started.map { PostgresTimestamp($0.startedAt) }),
+            ])
+    }
+}

@@ -1,0 +1,46 @@
+package import Logging
+package import Pipeline
+package import PostgresClient
+import Synchronization
+
+/// The domain on PostgreSQL: what must be done and what has been done.
+///
+/// Every method is one transaction, and every transaction that touches a run locks the run's row first, in the
+/// order of ids, so any number of schedulers may call it at once.
+package final class Ledger: Sendable {
+    let postgres: PostgresClient
+    let logger: Logger
+    private let pipelines = Mutex<[String: PipelineSpec]>([:])
+
+    package init(postgres: PostgresClient, logger: Logger) {
+        self.postgres = postgres
+        self.logger = logger
+    }
+
+    /// The channel on which a process says that tasks became ready.
+    package static let readyChannel = "martlet_ready"
+
+    /// A pipeline as it was when a run of it was accepted.
+    func pipeline(digest: String, in connection: PostgresConnection) async throws -> PipelineSpec {
+        if let known = pipelines.withLock({ $0[digest] }) { return known }
+        let rows = try await connection.query(SQL.results["pipeline_spec"], [.text(digest)])
+        guard let row = rows.first else {
+            throw LedgerError(.corrupt, "pipeline \(digest) is not in martlet.pipelines, but a run refers to it")
+        }
+        let spec = try JSON.decode(PipelineSpec.self, from: try row["spec", as: String.self])
+        remember(spec, digest: digest)
+        return spec
+    }
+
+    func remember(_ spec: PipelineSpec, digest: String) {
+        pipelines.withLock { cache in
+            // A fleet has tens of pipelines; only a flood of edits gets here.
+            if cache.count > 1_000 { cache.removeAll() }
+            cache[digest] = spec
+        }
+    }
+
+    func isRemembered(digest: String) -> Bool {
+        pipelines.withLock { $0[digest] != nil }
+    }
+}
