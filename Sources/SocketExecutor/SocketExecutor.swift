@@ -27,6 +27,16 @@ package final class SocketExecutor: SerialExecutor, @unchecked Sendable {
         var jobs: [UnownedJob] = []
         var phase = Phase.running
         var thread: pthread_t?
+        /// The thread is in `poll`, or about to be: a new job must write to the eventfd. While it is
+        /// false the thread looks at this struct again before it sleeps, so the write is saved.
+        var isAsleep = false
+        var isSignalled = false
+
+        /// Whether the caller has to wake the thread; the first of several callers does.
+        mutating func takeSleep() -> Bool {
+            defer { isAsleep = false }
+            return isAsleep
+        }
     }
 
     private struct Watch {
@@ -43,6 +53,7 @@ package final class SocketExecutor: SerialExecutor, @unchecked Sendable {
     private let inbox = Mutex(Inbox())
     private let wakeup: Int32
     private var watched: Watch?
+    private var signalHandler: (() -> Void)?
     private var timers: [TimerID: Timer] = [:]
     private var nextTimer: UInt64 = 0
 
@@ -62,15 +73,15 @@ package final class SocketExecutor: SerialExecutor, @unchecked Sendable {
 
     package func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
-        let needsDrainThread = inbox.withLock { inbox -> Bool in
+        let (needsDrainThread, needsWake) = inbox.withLock { inbox -> (Bool, Bool) in
             inbox.jobs.append(job)
-            guard inbox.phase == .drained else { return false }
+            guard inbox.phase == .drained else { return (false, inbox.takeSleep()) }
             inbox.phase = .draining
-            return true
+            return (true, false)
         }
         if needsDrainThread {
             startThread(named: "drain") { $0.drain() }
-        } else {
+        } else if needsWake {
             wake()
         }
     }
@@ -110,6 +121,12 @@ package final class SocketExecutor: SerialExecutor, @unchecked Sendable {
         watched = nil
     }
 
+    /// Calls `handler` on this thread after each `signal()`; signals in quick succession share one call.
+    package func onSignal(_ handler: @escaping () -> Void) {
+        checkIsolated()
+        signalHandler = handler
+    }
+
     /// Calls `handler` once, on this thread, when `deadline` has passed.
     @discardableResult
     package func setTimer(
@@ -127,10 +144,24 @@ package final class SocketExecutor: SerialExecutor, @unchecked Sendable {
         timers[id] = nil
     }
 
+    /// Asks for a call of the `onSignal` handler: the cheap way, from any thread and without a task, to
+    /// say that a queue which this executor's actor reads is no longer empty. Lost after `stop()`.
+    package func signal() {
+        let needsWake = inbox.withLock { inbox -> Bool in
+            inbox.isSignalled = true
+            return inbox.takeSleep()
+        }
+        if needsWake { wake() }
+    }
+
     /// Ends the thread once the jobs already queued have run. Jobs that arrive later still run, in
     /// order, on a short-lived thread, so an actor that outlives its connection stays usable.
     package func stop() {
-        inbox.withLock { if $0.phase == .running { $0.phase = .stopping } }
+        inbox.withLock { inbox in
+            guard inbox.phase == .running else { return }
+            inbox.phase = .stopping
+            inbox.isAsleep = false
+        }
         wake()
     }
 
@@ -146,6 +177,7 @@ package final class SocketExecutor: SerialExecutor, @unchecked Sendable {
     private func loop() {
         while true {
             runJobs()
+            runSignal()
             fireTimers()
             let finished = inbox.withLock { inbox -> Bool in
                 guard inbox.phase == .stopping, inbox.jobs.isEmpty else { return false }
@@ -155,6 +187,7 @@ package final class SocketExecutor: SerialExecutor, @unchecked Sendable {
             }
             if finished {
                 watched = nil
+                signalHandler = nil
                 timers = [:]
                 return
             }
@@ -185,6 +218,14 @@ package final class SocketExecutor: SerialExecutor, @unchecked Sendable {
         }
     }
 
+    private func runSignal() {
+        let isSignalled = inbox.withLock { inbox -> Bool in
+            defer { inbox.isSignalled = false }
+            return inbox.isSignalled
+        }
+        if isSignalled { signalHandler?() }
+    }
+
     private func fireTimers() {
         guard !timers.isEmpty else { return }
         let now = ContinuousClock.now
@@ -197,31 +238,37 @@ package final class SocketExecutor: SerialExecutor, @unchecked Sendable {
     }
 
     private func poll() {
-        var descriptors = [pollfd(fd: wakeup, events: Int16(POLLIN), revents: 0)]
-        if let watched {
-            descriptors.append(pollfd(fd: watched.descriptor, events: watched.events, revents: 0))
+        let timeout = pollTimeout()
+        let (wakeupEvents, socketEvents) = withUnsafeTemporaryAllocation(of: pollfd.self, capacity: 2) { both in
+            both[0] = pollfd(fd: wakeup, events: Int16(POLLIN), revents: 0)
+            // poll(2) skips a negative descriptor.
+            both[1] = pollfd(fd: watched?.descriptor ?? -1, events: watched?.events ?? 0, revents: 0)
+            let count = Glibc.poll(both.baseAddress, 2, timeout)
+            return count > 0 ? (both[0].revents, both[1].revents) : (0, 0)
         }
-        let count = Glibc.poll(&descriptors, nfds_t(descriptors.count), pollTimeout())
-        guard count > 0 else { return }
-        if descriptors[0].revents != 0 {
+        if timeout != 0 { inbox.withLock { $0.isAsleep = false } }
+        if wakeupEvents != 0 {
             var value: UInt64 = 0
             _ = read(wakeup, &value, 8)
         }
-        if descriptors.count > 1, descriptors[1].revents != 0, let watched,
-            watched.descriptor == descriptors[1].fd
-        {
-            watched.handler(descriptors[1].revents)
-        }
+        if socketEvents != 0, let watched { watched.handler(socketEvents) }
     }
 
     /// Milliseconds until the next timer, rounded up so that the loop never spins before it; -1 for none.
+    /// Marks the thread asleep unless the answer is 0.
     private func pollTimeout() -> Int32 {
-        guard inbox.withLock({ $0.jobs.isEmpty && $0.phase == .running }) else { return 0 }
-        guard let next = timers.values.map(\.deadline).min() else { return -1 }
-        let left = ContinuousClock.now.duration(to: next)
-        guard left > .zero else { return 0 }
-        let (seconds, attoseconds) = left.components
-        return Int32(min(seconds * 1_000 + attoseconds / 1_000_000_000_000_000 + 1, 3_600_000))
+        var timeout: Int32 = -1
+        if let next = timers.values.lazy.map(\.deadline).min() {
+            let left = ContinuousClock.now.duration(to: next)
+            guard left > .zero else { return 0 }
+            let (seconds, attoseconds) = left.components
+            timeout = Int32(min(seconds * 1_000 + attoseconds / 1_000_000_000_000_000 + 1, 3_600_000))
+        }
+        return inbox.withLock { inbox in
+            guard inbox.jobs.isEmpty, !inbox.isSignalled, inbox.phase == .running else { return 0 }
+            inbox.isAsleep = true
+            return timeout
+        }
     }
 
     private func wake() {
