@@ -41,11 +41,13 @@ package struct TaskPayload: Hashable, Sendable, Codable {
     package var inputs: [String: StageOutput]
     /// For a stage that runs whatever became of the others: how the run ended.
     package var outcome: RunSummary?
+    /// The last attempt failed for want of memory: run with half of what it took. Set by ``TaskMachine``.
+    package var resourceRetry: Bool?
 
     package init(
         run: RunID, pipeline: String, stage: String, kind: String, pool: String, timeoutSeconds: Double,
         ackPolicy: AckPolicy, cache: Bool, parameters: JSONValue, inputs: [String: StageOutput],
-        outcome: RunSummary? = nil
+        outcome: RunSummary? = nil, resourceRetry: Bool? = nil
     ) {
         self.run = run
         self.pipeline = pipeline
@@ -58,6 +60,7 @@ package struct TaskPayload: Hashable, Sendable, Codable {
         self.parameters = parameters
         self.inputs = inputs
         self.outcome = outcome
+        self.resourceRetry = resourceRetry
     }
 
     package var task: TaskID { TaskID(run: run, stage: stage) }
