@@ -1,0 +1,30 @@
+package import Pipeline
+
+/// The names of everything in Redis; one place, so that nobody guesses.
+package struct Keys: Sendable {
+    private let prefix: String
+
+    /// - Parameter namespace: comes before every key, so that several fleets can share a server.
+    package init(namespace: String = "martlet") {
+        prefix = namespace + ":"
+    }
+
+    var taskPrefix: String { prefix + "task:" }
+    var leasePrefix: String { prefix + "lease:" }
+    func task(_ id: TaskID) -> String { taskPrefix + id.description }
+    func lease(_ id: TaskID) -> String { leasePrefix + id.description }
+    func progress(_ id: TaskID) -> String { prefix + "progress:" + id.description }
+    func cancelled(_ run: RunID) -> String { prefix + "cancelled:" + run.description }
+    func held(by worker: String) -> String { prefix + "held:" + worker }
+    func worker(_ id: String) -> String { prefix + "worker:" + id }
+    var workers: String { prefix + "workers" }
+    var pools: String { prefix + "pools" }
+    func log(_ id: TaskID, attempt: Int) -> String { prefix + "log:" + id.description + "/" + String(attempt) }
+
+    /// Channel: something about a run changed.
+    func live(_ run: RunID) -> String { prefix + "live:" + run.description }
+    /// Channel: the wanted size of a pool changed.
+    var poolChanges: String { prefix + "pool-changes" }
+    /// Channel: leases were dropped; the reconciler need not wait for its next round.
+    var wake: String { prefix + "wake" }
+}
