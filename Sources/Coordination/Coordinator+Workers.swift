@@ -55,7 +55,8 @@ extension Coordinator {
 
     /// The workers that have given a sign of life lately, by pool and id.
     package func workers() async throws -> [WorkerRecord] {
-        let ids = (try await redis.send(["ZRANGE", .string(keys.workers), "0", "-1"])).array?.compactMap(\.string) ?? []
+        let ids =
+            (try await redis.send(["ZRANGE", .string(keys.workers), "0", "-1"])).array?.compactMap(\.string) ?? []
         guard !ids.isEmpty else { return [] }
         let replies = try await redis.pipeline(ids.map { ["HGETALL", .string(keys.worker($0))] })
         var workers: [WorkerRecord] = []

@@ -30,15 +30,15 @@ extension RunBatch.Run {
     }
 
     /// Why the run ended as it did, in one sentence.
-    func reason(for state: RunState) -> String? {
+    func reason(for state: RunState) throws -> String? {
         switch state {
         case .failed:
             guard let task = tasks.first(where: { $0.state == .dead }) else { return nil }
             return "stage \(task.stage) failed: \(task.failure?.message ?? "no cause was recorded")"
         case .rejected:
             guard let task = tasks.first(where: { $0.isRejected }) else { return nil }
-            let summary = (try? task.output)??.values["gate"]?["failureSummary"]?.stringValue
-            return "rejected by the gate of stage \(task.stage)" + (summary.map { ": \($0)" } ?? "")
+            let decision = try task.output?.values[GateDecision.outputKey].flatMap(GateDecision.init(json:))
+            return "rejected by the gate of stage \(task.stage)" + (decision.map { ": " + $0.failureSummary } ?? "")
         case .cancelled: return "cancelled"
         case .pending, .running, .succeeded: return nil
         }

@@ -9,7 +9,7 @@ extension RunBatch {
         if !dirty.isEmpty { statements.append((SQL.results["update_tasks"], try Self.columns(of: dirty))) }
         if !newFailures.isEmpty { statements.append((SQL.results["insert_failures"], try failureColumns())) }
         for task in dirty {
-            guard let gate = task.newOutput?.values["gate"] else { continue }
+            guard let gate = task.newOutput?.values[GateDecision.outputKey] else { continue }
             statements.append(
                 (
                     SQL.results["insert_gate_decision"],

@@ -172,7 +172,7 @@ struct RunBatch {
                     run.tasks[index].isDirty = true
                 case .finish(let state):
                     run.state = state
-                    run.newReason = run.reason(for: state)
+                    run.newReason = try run.reason(for: state)
                     run.isFinishedNow = true
                 }
             }

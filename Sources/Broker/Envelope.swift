@@ -1,0 +1,120 @@
+package import AMQPClient
+import FoundationEssentials
+package import Pipeline
+
+/// CloudEvents to bytes and back.
+package enum Envelope {
+    /// Structured content mode.
+    package static let contentType = "application/cloudevents+json"
+
+    package static func encode<Payload>(_ event: CloudEvent<Payload>) throws -> [UInt8] {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.withoutEscapingSlashes]
+        return Array(try encoder.encode(event))
+    }
+
+    /// The payload is JSON already, so it is put in as it is instead of being decoded and encoded again.
+    static func task(_ task: Broker.Task, time: Timestamp) -> [UInt8] {
+        var text = #"{"specversion":"1.0","type":"\#(MessageType.task)","source":"/martlet/scheduler","id":"#
+        JSONValue.quote("\(task.id)/\(task.attempt)", to: &text)
+        text += #","subject":"#
+        JSONValue.quote(task.id.run.description, to: &text)
+        text += #","time":"\#(time)","datacontenttype":"application/json","attempt":\#(task.attempt)"#
+        if let traceparent = task.traceparent {
+            text += #","traceparent":"#
+            JSONValue.quote(traceparent, to: &text)
+        }
+        if let tracestate = task.tracestate {
+            text += #","tracestate":"#
+            JSONValue.quote(tracestate, to: &text)
+        }
+        text += #","data":"# + task.payload + "}"
+        return Array(text.utf8)
+    }
+
+    /// Reads a message as a CloudEvent of one of `types`.
+    /// - Throws: ``EnvelopeError``, for the dead letters.
+    package static func decode<Payload>(
+        _ payload: Payload.Type, from message: AMQPMessage, types: Set<String>
+    ) throws(EnvelopeError) -> CloudEvent<Payload> {
+        let event: CloudEvent<Payload> = try parse(message)
+        guard event.specversion == "1.0" else {
+            throw EnvelopeError("specversion is \"\(event.specversion.prefix(20))\"; Martlet reads CloudEvents 1.0")
+        }
+        guard types.contains(event.type) else {
+            throw EnvelopeError(
+                "the type \"\(event.type.prefix(120))\" is not known here; expected \(types.sorted().joined(separator: " or "))"
+            )
+        }
+        guard !event.id.isEmpty, !event.source.isEmpty, event.id.utf8.count <= 512, event.source.utf8.count <= 512
+        else { throw EnvelopeError("id and source must not be empty and have at most 512 bytes each") }
+        guard event.data != nil else { throw EnvelopeError("there is no data") }
+        return event
+    }
+
+    /// The type alone, to tell results from other messages before reading the rest.
+    package static func type(of message: AMQPMessage) -> String? {
+        message.type ?? (try? parse(message) as CloudEvent<JSONValue>)?.type
+    }
+
+    private static func parse<Payload>(_ message: AMQPMessage) throws(EnvelopeError) -> CloudEvent<Payload> {
+        do {
+            if let attributes = binaryAttributes(message) {
+                return try binary(attributes, body: message.body)
+            }
+            return try JSONDecoder().decode(CloudEvent<Payload>.self, from: Data(message.body))
+        } catch let error as DecodingError {
+            throw EnvelopeError(describe(error))
+        } catch {
+            throw EnvelopeError("\(error)")
+        }
+    }
+
+    /// Binary content mode: the attributes are headers, `cloudEvents:id` or `cloudEvents_id`, as in the AMQP binding.
+    private static func binaryAttributes(_ message: AMQPMessage) -> [String: JSONValue]? {
+        var attributes: [String: JSONValue] = [:]
+        for (name, value) in message.headers {
+            for prefix in ["cloudEvents:", "cloudEvents_"] where name.hasPrefix(prefix) {
+                guard let text = value.string else { continue }
+                attributes[String(name.dropFirst(prefix.count))] = .string(text)
+            }
+        }
+        return attributes["specversion"] == nil ? nil : attributes
+    }
+
+    private static func binary<Payload>(
+        _ attributes: [String: JSONValue], body: [UInt8]
+    ) throws -> CloudEvent<Payload> {
+        var document = attributes
+        document["data"] = try JSONDecoder().decode(JSONValue.self, from: Data(body))
+        return try JSONDecoder().decode(CloudEvent<Payload>.self, from: try JSONEncoder().encode(document))
+    }
+
+    /// What a decoding error means, with the path to the place.
+    private static func describe(_ error: DecodingError) -> String {
+        func path(_ context: DecodingError.Context) -> String {
+            let keys = context.codingPath.map { key in key.intValue.map { "[\($0)]" } ?? key.stringValue }
+            return keys.isEmpty ? "the document" : keys.joined(separator: ".")
+        }
+        switch error {
+        case .keyNotFound(let key, let context):
+            return "\(path(context)) lacks \"\(key.stringValue)\""
+        case .typeMismatch(_, let context), .valueNotFound(_, let context):
+            return "\(path(context)): \(context.debugDescription)"
+        case .dataCorrupted(let context):
+            if let cause = context.underlyingError { return "not JSON: \(cause)" }
+            return "\(path(context)): \(context.debugDescription)"
+        @unknown default:
+            return "\(error)"
+        }
+    }
+}
+
+/// Why a message is no event that Martlet understands.
+package struct EnvelopeError: Error, CustomStringConvertible {
+    package let description: String
+
+    init(_ description: String) {
+        self.description = description
+    }
+}
