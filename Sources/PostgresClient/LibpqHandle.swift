@@ -1,4 +1,5 @@
 import CPostgres
+import Glibc
 
 /// Owns a `PGconn`; freed with the last reference, which the connection's actor holds.
 final class LibpqHandle {

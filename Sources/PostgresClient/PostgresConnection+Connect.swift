@@ -1,6 +1,8 @@
 import CPostgres
 import Glibc
 import Logging
+import SocketExecutor
+import Synchronization
 
 extension PostgresConnection {
     /// Connects and authenticates within `connectTimeout`.

@@ -2,6 +2,7 @@ import CPostgres
 import Glibc
 import Logging
 import SocketExecutor
+import Synchronization
 
 extension PostgresConnection {
     /// Runs `body` when every statement given before it has finished.
