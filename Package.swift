@@ -100,6 +100,10 @@ let package = Package(
         // The servers of a machine without containers, for `martlet up` and for the tests.
         library("ChildProcess", ["CLinux"]),
         library("LocalStack", ["ChildProcess", log]),
+        library("TestServers", ["LocalStack", "ChildProcess", log], path: "Tests/Support/TestServers"),
+        tests("ChildProcessTests", ["ChildProcess"]),
+        tests("LocalStackTests", ["LocalStack"]),
+        tests("LocalStackIntegrationTests", ["LocalStack", "ChildProcess", "TestServers"]),
 
         .executableTarget(
             name: "martlet",

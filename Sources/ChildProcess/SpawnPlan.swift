@@ -84,6 +84,7 @@ final class SpawnPlan {
         case .null: try openFile("/dev/null", O_RDONLY)
         case .file(let path): try openFile(path, O_RDONLY)
         case .bytes(let bytes): try fileInMemory(bytes)
+        case .descriptor(let descriptor): descriptor
         }
     }
 

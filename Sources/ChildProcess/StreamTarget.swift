@@ -4,6 +4,8 @@ package enum InputSource: Sendable {
     case null
     /// The file at this path.
     case file(String)
+    /// A descriptor that the caller owns and closes; the child gets a duplicate.
+    case descriptor(Int32)
     /// These bytes, from a file in memory that has no name; any size.
     case bytes([UInt8])
 }
