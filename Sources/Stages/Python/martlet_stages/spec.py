@@ -21,7 +21,8 @@ class Spec:
             raise permanent("invalid_spec", f"{path or 'the specification'} must be a JSON object", field=path)
         self._values = values
         self._path = path
-        self._read: set[str] = set()
+        # Read by the command line itself, for every command.
+        self._read: set[str] = {"threads"} if not path else set()
 
     @classmethod
     def load(cls, path: str) -> Spec:
@@ -129,12 +130,9 @@ class Spec:
     def items(self) -> list[tuple[str, Any]]:
         return list(self._values.items())
 
-    def finish(self) -> None:
-        """Refuses fields nobody read: a misspelt one would otherwise be silently ignored."""
-        unknown = sorted(set(self._values) - self._read)
-        if unknown:
-            known = ", ".join(sorted(self._read))
-            raise self.fail(unknown[0], f"is not known here; known are: {known}")
+    def unread(self) -> list[tuple[str, Any]]:
+        """The fields nobody asked for: most likely misspelt."""
+        return sorted((self.name(field), value) for field, value in self._values.items() if field not in self._read)
 
 
 def shown(value: Any) -> str:
