@@ -40,13 +40,33 @@ package struct Failure: Hashable, Sendable, Codable {
     /// The message without what differs between two occurrences of one fault.
     static func generalise(_ message: String) -> String {
         var words: [String] = []
-        for word in message.prefix(2_000).split(whereSeparator: \.isWhitespace) {
+        for word in withoutQuotes(message.prefix(2_000)).split(whereSeparator: \.isWhitespace) {
             let hasDigit = word.unicodeScalars.contains { ("0"..."9").contains($0) }
             // A word with a digit, a path or a URL is a particular, not the kind of fault.
             words.append(hasDigit || word.contains("/") ? "#" : String(word))
         }
         return words.joined(separator: " ")
     }
+
+    /// Puts `#` for what stands between double quotes or backquotes; a quote that is never closed stays.
+    private static func withoutQuotes(_ text: Substring) -> String {
+        var result = ""
+        var rest = text
+        while let start = rest.firstIndex(where: { closings[$0] != nil }) {
+            result += rest[..<start]
+            let inside = rest[rest.index(after: start)...]
+            if let closing = closings[rest[start]], let end = inside.firstIndex(of: closing) {
+                result += "#"
+                rest = inside[inside.index(after: end)...]
+            } else {
+                result.append(rest[start])
+                rest = inside
+            }
+        }
+        return result + rest
+    }
+
+    private static let closings: [Character: Character] = ["\"": "\"", "`": "`", "“": "”"]
 }
 
 /// FNV-1a, 64 bits (http://www.isthe.com/chongo/tech/comp/fnv/): for grouping, never for security.

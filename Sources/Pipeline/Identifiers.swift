@@ -6,17 +6,17 @@ package struct RunID: Hashable, Comparable, Sendable, Codable, CustomStringConve
         description = text
     }
 
-    /// A new id: 40 bits of milliseconds and 35 random bits.
+    /// A new id: 40 bits of milliseconds since 2025, which last until 2059, and 35 random bits.
     package init(at time: Timestamp, using generator: inout some RandomNumberGenerator) {
-        let milliseconds = UInt64(bitPattern: time.microseconds / 1_000) & (1 << 40 - 1)
-        let random = generator.next() & (1 << 35 - 1)
+        let milliseconds = UInt64(bitPattern: time.microseconds / 1_000 - 1_735_689_600_000) & ((1 << 40) - 1)
+        let random: UInt64 = generator.next() & ((1 << 35) - 1)
         let alphabet = Array("0123456789abcdefghjkmnpqrstvwxyz")
         var text = "r"
         for shift in stride(from: 35, through: 0, by: -5) {
-            text.append(alphabet[Int(milliseconds >> UInt64(shift) & 31)])
+            text.append(alphabet[Int((milliseconds >> UInt64(shift)) & 31)])
         }
         for shift in stride(from: 30, through: 0, by: -5) {
-            text.append(alphabet[Int(random >> UInt64(shift) & 31)])
+            text.append(alphabet[Int((random >> UInt64(shift)) & 31)])
         }
         description = text
     }

@@ -28,7 +28,7 @@ package struct RunMachine: Sendable {
         self.pipeline = pipeline
     }
 
-    /// What follows from `tasks`, in the order of the pipeline's stages; empty when nothing does.
+    /// What follows from `tasks`; empty when nothing does. A stage comes before those that its skipping skips.
     /// - Parameters:
     ///   - tasks: every task of the run.
     ///   - state: the run's state now. A run that has ended starts no stage but those that run always.

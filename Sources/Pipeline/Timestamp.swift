@@ -6,8 +6,10 @@ package struct Timestamp: Hashable, Comparable, Sendable {
         self.microseconds = microseconds
     }
 
+    /// The nearest microsecond; what no timestamp can hold becomes the nearest that can.
     package init(seconds: Double) {
-        microseconds = Int64((seconds * 1_000_000).rounded())
+        let rounded = (seconds * 1_000_000).rounded()
+        microseconds = Int64(exactly: rounded) ?? (rounded > 0 ? .max : rounded < 0 ? .min : 0)
     }
 
     package var seconds: Double { Double(microseconds) / 1_000_000 }
@@ -23,15 +25,20 @@ package struct Timestamp: Hashable, Comparable, Sendable {
 
     package func advanced(by duration: Duration) -> Timestamp {
         let (seconds, attoseconds) = duration.components
-        return Timestamp(microseconds: microseconds + seconds * 1_000_000 + attoseconds / 1_000_000_000_000)
+        let (whole, isTooLong) = seconds.multipliedReportingOverflow(by: 1_000_000)
+        let (moved, isTooFar) = microseconds.addingReportingOverflow(whole)
+        guard !isTooLong, !isTooFar else { return Timestamp(microseconds: seconds > 0 ? .max : .min) }
+        return Timestamp(microseconds: moved &+ attoseconds / 1_000_000_000_000)
     }
 }
 
 extension Timestamp: CustomStringConvertible {
     /// RFC 3339 in UTC with milliseconds: `2026-03-01T12:00:00.000Z`.
-    package var description: String {
-        let milliseconds = Timestamp.floorDivide(microseconds, 1_000)
-        let second = Timestamp.floorDivide(milliseconds, 1_000)
+    package var description: String { spelled(withMicroseconds: false) }
+
+    private func spelled(withMicroseconds: Bool) -> String {
+        let second = Timestamp.floorDivide(microseconds, 1_000_000)
+        let fraction = microseconds - second * 1_000_000
         let day = Timestamp.floorDivide(second, 86_400)
         let date = CivilDate(daysSinceEpoch: day)
         let clock = second - day * 86_400
@@ -41,11 +48,12 @@ extension Timestamp: CustomStringConvertible {
         }
         return pad(date.year, 4) + "-" + pad(date.month, 2) + "-" + pad(date.day, 2) + "T"
             + pad(clock / 3_600, 2) + ":" + pad(clock / 60 % 60, 2) + ":" + pad(clock % 60, 2) + "."
-            + pad(milliseconds - second * 1_000, 3) + "Z"
+            + (withMicroseconds ? pad(fraction, 6) : pad(fraction / 1_000, 3)) + "Z"
     }
 
+    /// - Parameter divisor: above zero.
     static func floorDivide(_ value: Int64, _ divisor: Int64) -> Int64 {
-        value >= 0 ? value / divisor : -((-value + divisor - 1) / divisor)
+        value / divisor - (value % divisor < 0 ? 1 : 0)
     }
 }
 
@@ -62,6 +70,7 @@ extension Timestamp: Codable {
 
     package func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
-        try container.encode(description)
+        // What was read is what was written: microseconds are spelled where there are any.
+        try container.encode(spelled(withMicroseconds: microseconds % 1_000 != 0))
     }
 }
