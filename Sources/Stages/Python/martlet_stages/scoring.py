@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy
 import torch
 
-from .columns import Columns
+from .columns import Columns, Row
 from .model import Batch, hidden_at_targets, output_weight
+from .packing import first_fit_decreasing
 
 _CHUNK = 256
 
@@ -30,15 +32,33 @@ class TokenScores:
         return float(self.correct.sum() / self.tokens.sum()) if self.tokens.sum() else float("nan")
 
 
+def packed_rows(columns: Columns, examples: list[int], capacity: int) -> list[Row]:
+    """The given examples packed into rows of at most ``capacity`` tokens."""
+    lengths = [int(columns.example_offsets[i + 1] - columns.example_offsets[i]) for i in examples]
+    rows = []
+    for items in first_fit_decreasing(lengths, max(capacity, *lengths)):
+        parts = [columns.example(examples[item]) for item in items]
+        sizes = [lengths[item] for item in items]
+        rows.append(
+            Row(
+                ids=numpy.concatenate([ids for ids, _ in parts]),
+                mask=numpy.concatenate([mask for _, mask in parts]),
+                positions=numpy.concatenate([numpy.arange(size) for size in sizes]),
+                segments=numpy.repeat([examples[item] for item in items], sizes),
+            )
+        )
+    return rows
+
+
 @torch.inference_mode()
-def score(model, columns: Columns, bins: list[int], size: int, pad: int, device: torch.device, tick=None) -> TokenScores:
-    """Scores the examples of the given bins; ``tick(done)`` is called after each batch and may raise."""
-    count = columns.examples
-    scores = TokenScores(numpy.zeros(count), numpy.zeros(count, numpy.int64), numpy.zeros(count, numpy.int64))
+def score(model, rows: list[Row], examples: int, size: int, pad: int, device: torch.device,
+          tick: Callable[[int], None] = lambda done: None) -> TokenScores:  # fmt: skip
+    """Scores packed rows in batches of ``size``; ``tick(rows done)`` follows each batch and may raise."""
+    scores = TokenScores(numpy.zeros(examples), numpy.zeros(examples, numpy.int64), numpy.zeros(examples, numpy.int64))
     model.eval()
     weight = output_weight(model)
-    for start in range(0, len(bins), size):
-        batch = Batch([columns.row(index) for index in bins[start : start + size]], pad, device)
+    for start in range(0, len(rows), size):
+        batch = Batch(rows[start : start + size], pad, device)
         hidden = hidden_at_targets(model, batch)
         for begin in range(0, batch.target_count, _CHUNK):
             wanted = batch.targets[begin : begin + _CHUNK, None]
@@ -49,10 +69,5 @@ def score(model, columns: Columns, bins: list[int], size: int, pad: int, device:
             numpy.add.at(scores.loss, owners, losses.double().cpu().numpy())
             numpy.add.at(scores.tokens, owners, 1)
             numpy.add.at(scores.correct, owners, right.long().cpu().numpy())
-        if tick is not None:
-            tick(min(len(bins), start + size))
+        tick(min(len(rows), start + size))
     return scores
-
-
-def mean_loss(model, columns: Columns, limit: int, size: int, pad: int, device: torch.device) -> float:
-    return score(model, columns, list(range(min(limit, columns.bins))), size, pad, device).mean_loss

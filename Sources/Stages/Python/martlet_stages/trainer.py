@@ -17,7 +17,7 @@ from .failures import Released, is_out_of_memory, out_of_memory
 from .model import Batch, summed_loss
 from .optimizer import MasterAdamW, learning_rate
 from .runtime import StopRequest, log
-from .scoring import mean_loss
+from .scoring import score
 
 
 @dataclass(frozen=True)
@@ -197,9 +197,10 @@ class Trainer:
             "train/epoch": self.step * self.plan.micro_batch * self.plan.accumulation / self.columns.bins,
         }
         if self.held_out is not None and self.plan.eval_steps and self.step % self.plan.eval_steps == 0:
-            values["eval/loss"] = mean_loss(
-                self.model, self.held_out, self.plan.eval_bins, self.plan.micro_batch, self.pad, self.device
-            )
+            rows = [self.held_out.row(index) for index in range(min(self.plan.eval_bins, self.held_out.bins))]
+            values["eval/loss"] = score(
+                self.model, rows, self.held_out.examples, self.plan.micro_batch, self.pad, self.device
+            ).mean_loss
             self.model.train()
         self.events.emit("metric", step=self.step, values=values)
 
