@@ -44,7 +44,8 @@ package final class AMQPClient: Sendable {
         let timeout = timeout ?? configuration.connectTimeout * 3
         async let publishing: Void = publisher.connect(timeout: timeout)
         async let consuming: Void = subscriber.connect(timeout: timeout)
-        _ = try await (publishing, consuming)
+        try await publishing
+        try await consuming
     }
 
     /// Ends both connections: settlements that were made are sent, unconfirmed publishes fail with
@@ -128,7 +129,7 @@ package final class AMQPClient: Sendable {
 
     // MARK: Consuming
 
-    /// Starts consuming at once; the returned sequence may be iterated by one task at a time.
+    /// Starts consuming at once, and connects if need be. Errors come from the sequence.
     /// - Parameters:
     ///   - prefetch: unsettled deliveries at most, and so the bound of the buffer. At least 1.
     ///   - consumerTag: chosen by the client if nil.

@@ -1,4 +1,4 @@
-/// The deliveries of one queue. One task at a time may iterate it.
+/// The deliveries of one queue. Several tasks may take from it; each delivery goes to one of them.
 ///
 /// It survives reconnects: it subscribes again by itself, and what was buffered or unsettled comes
 /// again, marked `redelivered`. It ends, after its buffer, when it is cancelled or the client is

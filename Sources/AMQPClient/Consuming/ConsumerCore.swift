@@ -19,7 +19,7 @@ final class ConsumerCore: Sendable {
         /// Index of the first delivery in `buffer` that was not taken.
         var taken = 0
         var ending: Ending?
-        var waiter: (id: UInt64, continuation: CheckedContinuation<Void, Never>)?
+        var waiters: [(id: UInt64, continuation: CheckedContinuation<Void, Never>)] = []
         var nextWaiter: UInt64 = 0
 
         var count: Int { buffer.count - taken }
@@ -38,6 +38,7 @@ final class ConsumerCore: Sendable {
     }
 
     var bufferedCount: Int { state.withLock(\.count) }
+    var isEnded: Bool { state.withLock { $0.ending != nil } }
 
     // MARK: The task's side
 
@@ -95,17 +96,15 @@ final class ConsumerCore: Sendable {
                     // Read under the lock: the handler below takes the lock to look for the waiter, so
                     // either it finds this one or this line sees the cancellation.
                     if state.count > 0 || state.ending != nil || Task.isCancelled { return true }
-                    precondition(state.waiter == nil, "two tasks iterate the consumer of '\(queue)'")
-                    state.waiter = (id, continuation)
+                    state.waiters.append((id, continuation))
                     return false
                 }
                 if resumeNow { continuation.resume() }
             }
         } onCancel: {
             let waiter = state.withLock { state -> CheckedContinuation<Void, Never>? in
-                guard state.waiter?.id == id else { return nil }
-                defer { state.waiter = nil }
-                return state.waiter?.continuation
+                guard let index = state.waiters.firstIndex(where: { $0.id == id }) else { return nil }
+                return state.waiters.remove(at: index).continuation
             }
             waiter?.resume()
         }
@@ -143,13 +142,14 @@ final class ConsumerCore: Sendable {
         }
     }
 
+    /// Resumes as many waiters as there are deliveries; all of them at the end.
     private func wake(_ change: (inout State) -> Void) {
-        let waiter = state.withLock { state -> CheckedContinuation<Void, Never>? in
+        let waiters = state.withLock { state in
             change(&state)
-            guard state.count > 0 || state.ending != nil else { return nil }
-            defer { state.waiter = nil }
-            return state.waiter?.continuation
+            let count = state.ending != nil ? state.waiters.count : Swift.min(state.count, state.waiters.count)
+            defer { state.waiters.removeFirst(count) }
+            return state.waiters.prefix(count).map(\.continuation)
         }
-        waiter?.resume()
+        for waiter in waiters { waiter.resume() }
     }
 }

@@ -8,6 +8,6 @@ final class ConsumerCounters: Sendable {
     var droppedSettlements: UInt64 { dropped.load(ordering: .relaxed) }
     var oversizedDeliveries: UInt64 { oversized.load(ordering: .relaxed) }
 
-    func settlementDropped() { dropped.add(1, ordering: .relaxed) }
+    func settlementsDropped(_ count: Int) { dropped.add(UInt64(count), ordering: .relaxed) }
     func oversizedDelivered() { oversized.add(1, ordering: .relaxed) }
 }
