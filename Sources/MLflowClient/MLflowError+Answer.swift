@@ -1,0 +1,70 @@
+import HTTPTransport
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+extension MLflowError {
+    private struct Document: Decodable {
+        let error_code: String?
+        let message: String?
+    }
+
+    /// Reads a refusal.
+    static func from(status: Int, body: [UInt8], operation: String) -> MLflowError {
+        let document = try? JSONDecoder().decode(Document.self, from: Data(body))
+        let words =
+            document?.message
+            ?? String(decoding: body.prefix(300), as: UTF8.self)
+            .split(whereSeparator: \.isNewline).joined(separator: " ")
+        let code: Code =
+            if let named = document?.error_code, !named.isEmpty {
+                Code(rawValue: named)
+            } else {
+                switch status {
+                case 401: .unauthenticated
+                case 403: .permissionDenied
+                case 404: .notFound
+                case 429: .limitExceeded
+                case 500...599: .internalError
+                default: .badAnswer
+                }
+            }
+        return MLflowError(
+            code: code, message: advice(status: status, code: code, words: words), operation: operation,
+            status: status, isRetryable: status == 429 || (500...599).contains(status) && status != 501)
+    }
+
+    private static func advice(status: Int, code: Code, words: String) -> String {
+        switch status {
+        case 401: "the server wants credentials or refused ours; configure the MLflow user or token: \(words)"
+        case 403:
+            "the server refuses us; grant the permission, or start it with --allowed-hosts for this host name: \(words)"
+        case 404 where code == .notFound && words.isEmpty: "there is no such thing or no such endpoint"
+        default: words.isEmpty ? "the server gave no reason" : String(words.prefix(1000))
+        }
+    }
+
+    static func wrap(_ error: any Error, operation: String) -> any Error {
+        switch error {
+        case is CancellationError, is MLflowError:
+            return error
+        case let error as HTTPError:
+            let code: Code =
+                switch error.code {
+                case .fileFailed, .requestBodyFailed: .localFile
+                case .invalidRequest: .invalidRequest
+                case .bodyTooLarge: .badAnswer
+                default: .unreachable
+                }
+            let unsent: Set<HTTPError.Code> = [.connectFailed, .connectTimeout, .unresolvedHost]
+            return MLflowError(
+                code: code, message: "\(error)", operation: operation, cause: error, isRetryable: error.isRetryable,
+                wasNotSent: unsent.contains(error.code))
+        default:
+            return MLflowError(code: .badAnswer, message: "\(error)", operation: operation, cause: error)
+        }
+    }
+}

@@ -1,0 +1,22 @@
+/// A named collection of runs.
+package struct MLflowExperiment: Sendable, Hashable, Decodable {
+    package var id: String
+    package var name: String
+    package var artifactLocation: String
+    /// Deleted experiments keep their name until they are purged.
+    package var isDeleted: Bool
+    package var tags: [String: String]
+
+    private enum CodingKeys: String, CodingKey {
+        case experiment_id, name, artifact_location, lifecycle_stage, tags
+    }
+
+    package init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        id = try container.decode(String.self, forKey: .experiment_id)
+        name = try container.decodeIfPresent(String.self, forKey: .name) ?? ""
+        artifactLocation = try container.decodeIfPresent(String.self, forKey: .artifact_location) ?? ""
+        isDeleted = try container.decodeIfPresent(String.self, forKey: .lifecycle_stage) == "deleted"
+        tags = try container.decodeIfPresent([MLflowTag].self, forKey: .tags)?.dictionary ?? [:]
+    }
+}
