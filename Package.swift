@@ -74,10 +74,12 @@ let package = Package(
         library("Broker", ["Pipeline", "AMQPClient", log]),
 
         // The two loops.
-        library("Scheduler", ["Pipeline", "Ledger", "Coordination", "Broker", "Telemetry", log, metrics]),
+        library(
+            "Scheduler",
+            ["Pipeline", "Ledger", "Coordination", "Broker", "PostgresClient", "AMQPClient", "RedisClient", log, metrics]),
         library(
             "WorkerRuntime",
-            ["Pipeline", "Coordination", "Broker", "ObjectStorage", "Telemetry", log, metrics, crypto]),
+            ["Pipeline", "Coordination", "Broker", "AMQPClient", "ObjectStorage", log, metrics, crypto]),
 
         // The stages.
         library(

@@ -43,7 +43,7 @@ package enum Topology {
 
     /// At-least-once dead-lettering needs `reject-publish` (https://www.rabbitmq.com/docs/quorum-queues#dead-lettering).
     private static let quorum: [String: AMQPValue] = [
-        "x-queue-type": "quorum", "x-delivery-limit": .int(Int64(deliveryLimit)),
+        "x-queue-type": "quorum", "x-delivery-limit": .int64(Int64(deliveryLimit)),
         "x-dead-letter-exchange": .string(dead), "x-dead-letter-strategy": "at-least-once",
         "x-overflow": "reject-publish",
     ]

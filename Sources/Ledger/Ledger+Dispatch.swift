@@ -1,5 +1,5 @@
 package import Pipeline
-import PostgresClient
+package import PostgresClient
 
 extension Ledger {
     /// A task that is about to be sent.
@@ -62,5 +62,12 @@ extension Ledger {
             }
             return dispatches.count - unsent.count
         }
+    }
+}
+
+extension Ledger {
+    /// Tells when some process made tasks ready; also after a reconnection, when some may have been missed.
+    package func readyNotifications() -> AsyncThrowingStream<PostgresNotification, any Error> {
+        postgres.listen(Self.readyChannel)
     }
 }

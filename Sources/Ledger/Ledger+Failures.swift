@@ -1,4 +1,4 @@
-package import Pipeline
+import Pipeline
 import PostgresClient
 
 extension Ledger {

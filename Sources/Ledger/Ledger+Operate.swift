@@ -73,7 +73,7 @@ extension Ledger {
     /// Tells every scheduler that tasks became ready.
     package func announceReady(pools: Set<String>) async throws {
         guard !pools.isEmpty else { return }
-        try await postgres.notify(channel: Self.readyChannel, payload: pools.sorted().joined(separator: ","))
+        try await postgres.notify(Self.readyChannel, pools.sorted().joined(separator: ","))
     }
 
     package func setPool(_ name: String, desired: Int, actor: String) async throws {

@@ -1,5 +1,5 @@
 package import Logging
-package import Pipeline
+import Pipeline
 package import PostgresClient
 import Synchronization
 

@@ -1,4 +1,4 @@
-import Pipeline
+package import Pipeline
 
 extension RunBatch.Run {
     /// Never read: `Dictionary`'s in-place subscript asks for a default even where the key is known to be there.

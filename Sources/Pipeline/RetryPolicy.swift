@@ -9,7 +9,7 @@ package struct RetryPolicy: Hashable, Sendable, Codable {
     package var maximumDelaySeconds: Double
 
     package init(
-        maximumAttempts: Int = 4, initialDelaySeconds: Double = 2, multiplier: Double = 2,
+        maximumAttempts: Int = 6, initialDelaySeconds: Double = 5, multiplier: Double = 2,
         maximumDelaySeconds: Double = 300
     ) {
         self.maximumAttempts = maximumAttempts

@@ -1,0 +1,91 @@
+import Coordination
+import Ledger
+import Pipeline
+import Synchronization
+
+/// What is really gone: a pure function from what the ledger, Redis and the broker say.
+struct ReconcilePlan {
+    struct Task {
+        var row: Ledger.InFlight
+        var standing: Coordinator.LeaseState
+    }
+
+    /// Since when a task has looked lost, from round to round.
+    struct Memory {
+        var suspects: [TaskID: Suspicion] = [:]
+    }
+
+    struct Suspicion {
+        var attempt: Int
+        var since: Timestamp
+    }
+
+    private(set) var lost: [(task: TaskID, attempt: Int)] = []
+    private(set) var sendAgain: [(task: TaskID, attempt: Int)] = []
+    private(set) var memory = Memory()
+
+    /// - Parameters:
+    ///   - waiting: ready messages in each pool's queue.
+    ///   - resultsWaiting: results that no scheduler has taken yet.
+    ///   - grace: how long a message may be on its way.
+    ///   - lease: how long a claim lasts without a heartbeat.
+    init(
+        tasks: [Task], waiting: [String: Int], resultsWaiting: Int, grace: Duration, lease: Duration, memory: Memory,
+        now: Timestamp
+    ) {
+        var unclaimed: [String: [Task]] = [:]
+        for task in tasks {
+            let standing = task.standing.attempt == task.row.attempt ? task.standing.standing : .unknown
+            switch standing {
+            case .alive: continue
+            case .abandoned:
+                // The lease was there and is not any more: its worker is dead or stopped.
+                lost.append((task.row.task, task.row.attempt))
+            case .done:
+                // The result was confirmed, so it is in the queue or in some scheduler's hands; unless the queue
+                // was emptied by hand.
+                if suspect(task, memory, now, for: grace * 3), resultsWaiting == 0 {
+                    lost.append((task.row.task, task.row.attempt))
+                }
+            case .unknown where task.row.state == .running:
+                // Redis forgot. A worker that lives puts its lease back with its next heartbeat.
+                if suspect(task, memory, now, for: lease) { lost.append((task.row.task, task.row.attempt)) }
+            case .unknown, .dispatched:
+                if task.row.ageSeconds >= grace.inSeconds { unclaimed[task.row.pool, default: []].append(task) }
+            }
+        }
+        for (pool, tasks) in unclaimed where (waiting[pool] ?? 0) < tasks.count {
+            // Fewer messages than tasks that wait for one. Which are gone cannot be seen, so all that still look
+            // so in the next rounds are sent; the claim refuses those that come twice.
+            for task in tasks where suspect(task, memory, now, for: waiting[pool] == 0 ? grace : grace * 2) {
+                sendAgain.append((task.row.task, task.row.attempt))
+            }
+        }
+    }
+
+    /// Whether the task has looked lost for `duration`, of which this round's look is a part.
+    private mutating func suspect(_ task: Task, _ memory: Memory, _ now: Timestamp, for duration: Duration) -> Bool {
+        let known = memory.suspects[task.row.task]
+        let since = known?.attempt == task.row.attempt ? known?.since ?? now : now
+        if since.duration(to: now) >= duration { return true }
+        self.memory.suspects[task.row.task] = Suspicion(attempt: task.row.attempt, since: since)
+        return false
+    }
+}
+
+/// Carries the plan's memory from round to round; the rounds follow one another.
+final class ReconcileMemory: Sendable {
+    private let state = Mutex(ReconcilePlan.Memory())
+
+    var value: ReconcilePlan.Memory {
+        get { state.withLock { $0 } }
+        set { state.withLock { $0 = newValue } }
+    }
+}
+
+extension Duration {
+    var inSeconds: Double {
+        let (seconds, attoseconds) = components
+        return Double(seconds) + Double(attoseconds) / 1e18
+    }
+}

@@ -1,0 +1,144 @@
+import AMQPClient
+import Broker
+import Ledger
+import Logging
+import Pipeline
+
+extension Scheduler {
+    /// Takes results: the first that the ledger accepts for an attempt wins.
+    func takeResults() async {
+        let consumer = broker.results(prefetch: UInt16(clamping: configuration.batchSize * 2))
+        await repeatForever("taking results") {
+            let batch = try await consumer.nextBatch(max: self.configuration.batchSize)
+            guard !batch.isEmpty else { throw CancellationError() }
+            await self.take(batch)
+        }
+        await consumer.cancel(requeueBuffered: true)
+    }
+
+    private func take(_ batch: [AMQPDelivery]) async {
+        var results: [(delivery: AMQPDelivery, result: TaskResult)] = []
+        var started: [(delivery: AMQPDelivery, started: TaskStarted)] = []
+        var refused: [AMQPDelivery] = []
+        for delivery in batch {
+            do {
+                if Envelope.type(of: delivery.message) == MessageType.taskStarted {
+                    let event = try Envelope.decode(
+                        TaskStarted.self, from: delivery.message, types: [MessageType.taskStarted])
+                    if let data = event.data { started.append((delivery, data)) }
+                } else {
+                    let event = try Envelope.decode(
+                        TaskResult.self, from: delivery.message, types: [MessageType.taskResult])
+                    if let data = event.data { results.append((delivery, data)) }
+                }
+            } catch {
+                logger.error("message is no result; dead-lettered", metadata: ["error": "\(error)"])
+                refused.append(delivery)
+            }
+        }
+        for delivery in refused { delivery.reject(requeue: false) }
+        if !started.isEmpty {
+            let values = started.map(\.started)
+            guard await persist("noting starts", { try await self.ledger.markStarted(values) }) != nil else { return }
+            for (delivery, _) in started { delivery.ack() }
+            await announce(values.map(\.task.run))
+        }
+        await apply(results)
+    }
+
+    private func apply(_ batch: [(delivery: AMQPDelivery, result: TaskResult)]) async {
+        guard !batch.isEmpty else { return }
+        let results = batch.map(\.result)
+        let outcome = await persist("applying results") { () -> Result<Ledger.Applied, IsolatedError> in
+            do {
+                return .success(try await self.ledger.apply(results))
+            } catch let error where IsolatedError.isTheBatchsFault(error) {
+                return .failure(IsolatedError(error))
+            }
+        }
+        switch outcome {
+        case .success(let applied):
+            for (delivery, _) in batch { delivery.ack() }
+            await follow(applied)
+            metrics.results(accepted: applied.accepted, dropped: applied.dropped.count)
+            for task in applied.dropped {
+                logger.notice("late or repeated result dropped", metadata: ["task": "\(task)"])
+            }
+            await announce(results.map(\.task.run))
+        case .failure(let error):
+            guard batch.count == 1 else {
+                for item in batch { await apply([item]) }
+                return
+            }
+            // The task must not hang on a result that cannot be stored.
+            var result = batch[0].result
+            logger.error("result cannot be stored", metadata: ["task": "\(result.task)", "error": "\(error)"])
+            result.outcome = .failed
+            result.output = nil
+            result.failure = Failure(
+                class: .permanent, code: "scheduler.result_refused",
+                message: "the ledger cannot store the stage's result: \(error)".replacing("\0", with: ""))
+            await apply([(batch[0].delivery, result)])
+        case nil: return
+        }
+    }
+
+    /// What follows from a change in the ledger: dispatch, cancel flags, metrics.
+    func follow(_ applied: Ledger.Applied) async {
+        if !applied.readyPools.isEmpty { dispatchBell.ring() }
+        for (task, failure) in applied.failures {
+            metrics.attemptFailed(failure.class)
+            logger.notice(
+                "attempt failed",
+                metadata: [
+                    "run": "\(task.run)", "stage": "\(task.stage)", "class": "\(failure.class.rawValue)",
+                    "code": "\(failure.code)", "error": "\(failure.message)",
+                ])
+        }
+        for (run, state) in applied.finishedRuns {
+            metrics.runFinished(state)
+            logger.info("run ended", metadata: ["run": "\(run)", "state": "\(state.rawValue)"])
+        }
+    }
+
+    func announce(_ runs: [RunID]) async {
+        do {
+            try await coordinator.announce(Set(runs))
+        } catch {
+            // For those who watch; they look for themselves every second as well.
+            logger.debug("change not announced", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// Keeps what the broker dead-lettered, with its bytes.
+    func recordDeadLetters() async {
+        let consumer = broker.deadLetters(prefetch: 32)
+        await repeatForever("taking dead letters") {
+            let batch = try await consumer.nextBatch(max: 32)
+            guard !batch.isEmpty else { throw CancellationError() }
+            let letters = batch.map { delivery in
+                let death = delivery.message.headers
+                let queue = death["x-first-death-queue"]?.string ?? Topology.deadQueue
+                let reason = death["x-first-death-reason"]?.string ?? "unknown"
+                return NewDeadLetter(delivery, queue: queue, reason: Self.explain(reason, bytes: delivery.bodySize))
+            }
+            guard
+                await self.persist("keeping dead letters", { try await self.ledger.accept([], deadLetters: letters) })
+                    != nil
+            else { throw CancellationError() }
+            self.metrics.events(accepted: 0, duplicates: 0, refused: letters.count)
+            for delivery in batch { delivery.ack() }
+        }
+        await consumer.cancel(requeueBuffered: true)
+    }
+
+    private static func explain(_ reason: String, bytes: UInt64) -> String {
+        switch reason {
+        case "rejected":
+            "a consumer could not read the message (\(bytes) bytes): it is no message of Martlet's, or too large"
+        case "delivery_limit": "the message was delivered \(Topology.deliveryLimit) times and never settled"
+        case "expired": "the message expired"
+        default: "dead-lettered by the broker: \(reason)"
+        }
+    }
+}

@@ -1,0 +1,46 @@
+import Ledger
+import Logging
+import Pipeline
+
+extension Scheduler {
+    /// Starts runs by the clock. A tick is an event like any other, with the schedule as its source and the time as
+    /// its id, so it starts one run however many schedulers see it.
+    func keepSchedules() async {
+        await repeatForever("keeping the schedules") {
+            _ = try await self.ledger.asLeader { try await self.tick() }
+            try await Task.sleep(for: .seconds(1))
+        }
+    }
+
+    private func tick() async throws {
+        let now = Timestamp.now
+        for (name, entry) in try await pipelines.pipelines() {
+            for schedule in entry.spec.schedules {
+                let cron = try CronSchedule(schedule.cron)
+                guard let last = try await ledger.lastTick(pipeline: name, schedule: schedule.name) else {
+                    // A new schedule begins now; it does not make up for the past.
+                    try await ledger.recordTick(pipeline: name, schedule: schedule.name, tick: now)
+                    continue
+                }
+                // Of ticks that were missed while no scheduler ran, the latest stands for all.
+                var due: Timestamp?
+                var next = cron.next(after: last)
+                while let candidate = next, candidate <= now {
+                    due = candidate
+                    next = cron.next(after: candidate)
+                }
+                guard let due else { continue }
+                let run = try NewRun(
+                    entry: entry, overrides: schedule.parameters, priority: entry.spec.priority,
+                    source: "/martlet/schedule/\(name)/\(schedule.name)", id: due.description, traceparent: nil,
+                    tracestate: nil)
+                let accepted = try await ledger.accept([run])
+                try await ledger.recordTick(pipeline: name, schedule: schedule.name, tick: due)
+                logger.info(
+                    "schedule ticked",
+                    metadata: ["pipeline": "\(name)", "schedule": "\(schedule.name)", "tick": "\(due)"])
+                if !accepted.readyPools.isEmpty { dispatchBell.ring() }
+            }
+        }
+    }
+}

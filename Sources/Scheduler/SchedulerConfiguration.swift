@@ -1,0 +1,26 @@
+/// How a scheduler works.
+package struct SchedulerConfiguration: Sendable {
+    /// Messages per transaction, at most.
+    package var batchSize: Int
+    /// Tasks of a pool in the broker or at work, at most, per slot of its workers.
+    package var windowFactor: Int
+    /// The same for a pool without workers: enough to show that there is demand.
+    package var minimumWindow: Int
+    package var reconcileInterval: Duration
+    /// How long a task may be on its way before anybody asks where it is.
+    package var dispatchGrace: Duration
+    /// How long a claim lasts without a heartbeat; the workers' setting.
+    package var lease: Duration
+
+    package init(
+        batchSize: Int = 512, windowFactor: Int = 4, minimumWindow: Int = 4,
+        reconcileInterval: Duration = .seconds(2), dispatchGrace: Duration = .seconds(5), lease: Duration = .seconds(30)
+    ) {
+        self.batchSize = batchSize
+        self.windowFactor = windowFactor
+        self.minimumWindow = minimumWindow
+        self.reconcileInterval = reconcileInterval
+        self.dispatchGrace = dispatchGrace
+        self.lease = lease
+    }
+}

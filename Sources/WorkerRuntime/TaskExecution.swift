@@ -1,0 +1,254 @@
+import AMQPClient
+import Broker
+import Coordination
+import Logging
+import ObjectStorage
+import Pipeline
+
+/// One attempt, from its delivery to its acknowledgement: claim, run, commit, report, ack.
+struct TaskExecution: Sendable {
+    let services: WorkerServices
+    let configuration: WorkerConfiguration
+    let metrics: WorkerMetrics
+    let drain: DrainSignal
+    let delivery: AMQPDelivery
+    let event: CloudEvent<TaskPayload>
+    let payload: TaskPayload
+    let attempt: Int
+    let token: ClaimToken
+    let log = TaskLog()
+    let reporter = ProgressReporter()
+    let logger: Logger
+
+    /// Claims and runs; the delivery is settled in every case.
+    /// - Parameter willRun: called after the claim, with whether the delivery is settled by now.
+    func run(willRun: @Sendable (_ isAcked: Bool) async -> Void) async {
+        guard let outcome = await claim() else {
+            // The worker stops before Redis answered: somebody else may take it.
+            delivery.nack(requeue: true)
+            return
+        }
+        metrics.claimed(outcome)
+        guard outcome == .claimed else {
+            // Whatever is to happen next, the ledger knows: the message has done its duty.
+            logger.debug("claim refused", metadata: ["outcome": "\(outcome)"])
+            delivery.ack()
+            return
+        }
+        let isAcked = payload.ackPolicy == .onClaim
+        if isAcked { delivery.ack() }
+        await willRun(isAcked)
+        let startedAt = Timestamp.wallClock
+        let ending = await perform(startedAt: startedAt)
+        if ending == .stopped(.leaseLost) {
+            log.line("the lease was lost to another worker; this attempt's work is thrown away")
+            logger.warning("lease lost; result thrown away")
+            metrics.leaseLost()
+        } else {
+            await report(ending, startedAt: startedAt)
+        }
+        if !isAcked { delivery.ack() }
+    }
+
+    // MARK: Claim
+
+    /// Nil when the worker was told to stop before Redis answered.
+    private func claim() async -> Coordinator.ClaimOutcome? {
+        var delay = Duration.milliseconds(50)
+        while !drain.isSet {
+            do {
+                return try await services.coordinator.claim(
+                    payload.task, attempt: attempt, token: token, worker: configuration.id, lease: configuration.lease)
+            } catch is CancellationError {
+                return nil
+            } catch {
+                logger.warning("claim failed; trying again", metadata: ["error": "\(error)"])
+                // The reply may be lost although the claim was made: then this token holds it, and the heartbeat
+                // script tells a holder from anybody else.
+                if await holdsClaim() { return .claimed }
+                do { try await Task.sleep(for: delay) } catch { return nil }
+                delay = min(delay * 2, .seconds(2))
+            }
+        }
+        return nil
+    }
+
+    private func holdsClaim() async -> Bool {
+        guard let standing = try? await services.coordinator.standings(of: [payload.task]).first else { return false }
+        guard standing.attempt == attempt, standing.standing == .alive, standing.worker == configuration.id else {
+            return false
+        }
+        let keeper = leaseKeeper()
+        return (try? await keeper.beat()) == .ok
+    }
+
+    private func leaseKeeper() -> LeaseKeeper {
+        LeaseKeeper(
+            coordinator: services.coordinator, configuration: configuration, task: payload.task, attempt: attempt,
+            token: token, reporter: reporter, logger: logger)
+    }
+
+    // MARK: Run
+
+    enum Ending: Sendable, Equatable {
+        case finished(TaskResult.Outcome, StageOutput?)
+        case failed(Failure)
+        case stopped(LeaseKeeper.Stop)
+    }
+
+    private func perform(startedAt: Timestamp) async -> Ending {
+        guard let handler = services.handlers[payload.kind] else {
+            let known = services.handlers.keys.sorted().joined(separator: ", ")
+            return .failed(
+                Failure(
+                    class: .permanent, code: "worker.unknown_kind",
+                    message:
+                        "pool \(configuration.pool) has no handler for stages of kind \(payload.kind); it has \(known)")
+            )
+        }
+        let workspace = Workspace(
+            path: configuration.workDirectory + "/\(payload.run)-\(payload.stage)-\(attempt)-\(token)")
+        let context = StageContext(
+            payload: payload, attempt: attempt, token: token, traceparent: event.traceparent,
+            storage: services.storage, bucket: configuration.bucket, log: log, logger: logger, drain: drain,
+            workspace: workspace, reporter: reporter)
+        let watcher = TaskWatcher(execution: self, keeper: leaseKeeper(), startedAt: startedAt)
+        let ending = await withTaskGroup(of: Ending?.self) { group in
+            group.addTask { await run(handler, context) }
+            group.addTask { await watcher.run() }
+            var ending: Ending?
+            for await answer in group {
+                // The first that has an answer decides; the other is cancelled and waited for.
+                if ending == nil, let answer {
+                    ending = answer
+                    group.cancelAll()
+                }
+            }
+            return ending ?? .finished(.released, nil)
+        }
+        do {
+            try workspace.remove()
+        } catch {
+            logger.warning("workspace not removed", metadata: ["error": "\(error)"])
+        }
+        return ending
+    }
+
+    private func run(_ handler: any StageHandler, _ context: StageContext) async -> Ending? {
+        do {
+            let cache = StageCache(storage: services.storage, bucket: configuration.bucket)
+            var key: String?
+            if payload.cache, let validator = try await handler.cacheValidator(context) {
+                key = cache.key(for: payload, version: handler.version, validator: validator)
+            }
+            if let key, let entry = try await cache.find(kind: payload.kind, key: key) {
+                var output = entry.output
+                output.cachedFrom = entry.run.description
+                log.line("taken from the cache: the output of run \(entry.run), made \(entry.createdAt)")
+                return .finished(.succeeded, output)
+            }
+            switch try await handler.run(context) {
+            case .succeeded(let output):
+                if let key { try await cache.store(output, kind: payload.kind, key: key, run: payload.run) }
+                return .finished(.succeeded, output)
+            case .rejected(let output): return .finished(.rejected, output)
+            case .released: return .finished(.released, nil)
+            }
+        } catch {
+            // A handler that was cancelled has nothing to say; whoever cancelled it has.
+            if Task.isCancelled { return nil }
+            return .failed(FailureClassifier.failure(for: error))
+        }
+    }
+
+    // MARK: Report
+
+    private var logKey: String { "runs/\(payload.run)/\(payload.stage)/logs/\(attempt).log" }
+
+    private func report(_ ending: Ending, startedAt: Timestamp) async {
+        var result = TaskResult(
+            task: payload.task, attempt: attempt, token: token, worker: configuration.id, outcome: .succeeded,
+            startedAt: startedAt, finishedAt: .wallClock)
+        switch ending {
+        case .finished(let outcome, let output):
+            result.outcome = outcome
+            result.output = output
+        case .failed(let failure):
+            result.outcome = .failed
+            result.failure = failure
+            log.line("failed (\(failure.class.rawValue), \(failure.code)): \(failure.message)")
+        case .stopped: result.outcome = .cancelled
+        }
+        metrics.ended(
+            kind: payload.kind, outcome: result.outcome, seconds: result.finishedAt.seconds - startedAt.seconds)
+        if !log.isEmpty {
+            result.log = logKey
+            await pumpLog()
+            await uploadLog()
+        }
+        await publish(result)
+        do {
+            try await services.coordinator.finish(
+                payload.task, attempt: attempt, token: token, worker: configuration.id)
+        } catch {
+            // The lease runs out by itself, and the ledger has the result.
+            logger.warning("claim not ended", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// Until the broker has it: the work is done, and only this process knows.
+    private func publish(_ result: TaskResult) async {
+        var result = result
+        // The lease must outlast a broker that is away, or the work would be done again.
+        let keeper = leaseKeeper()
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { _ = try? await keeper.run() }
+            var delay = Duration.milliseconds(100)
+            while true {
+                do {
+                    try await services.broker.publish(
+                        result, traceparent: event.traceparent, tracestate: event.tracestate, timeout: .seconds(30))
+                    break
+                } catch let error as AMQPError where !error.isRetryable {
+                    guard result.output != nil else {
+                        logger.error("result cannot be published", metadata: ["error": "\(error)"])
+                        break
+                    }
+                    result.outcome = .failed
+                    result.output = nil
+                    result.failure = Failure(
+                        class: .permanent, code: "worker.result_refused", message: "the result cannot be sent: \(error)"
+                    )
+                } catch {
+                    logger.warning("result not confirmed; sending it again", metadata: ["error": "\(error)"])
+                    do { try await Task.sleep(for: delay) } catch { break }
+                    delay = min(delay * 2, .seconds(5))
+                }
+            }
+            group.cancelAll()
+        }
+    }
+
+    // MARK: Log
+
+    /// Sends new lines to those who follow the log live. Losing some is no loss: the store gets all of them.
+    func pumpLog() async {
+        let lines = log.takeUnsent()
+        guard !lines.isEmpty else { return }
+        do {
+            try await services.coordinator.appendLog(payload.task, attempt: attempt, lines: lines)
+        } catch {
+            logger.debug("live log not sent", metadata: ["error": "\(error)"])
+        }
+    }
+
+    func uploadLog() async {
+        guard let bytes = log.takeForUpload() else { return }
+        do {
+            _ = try await services.storage.put(
+                bytes, bucket: configuration.bucket, key: logKey, contentType: "text/plain; charset=utf-8")
+        } catch {
+            logger.warning("task log not stored", metadata: ["key": "\(logKey)", "error": "\(error)"])
+        }
+    }
+}

@@ -1,0 +1,85 @@
+import Broker
+import Logging
+import Pipeline
+
+/// Watches one attempt from beside: heartbeats, the live log, the time limit, the grace after SIGTERM.
+///
+/// One timer for all of them, because most tasks end before it fires once.
+struct TaskWatcher: Sendable {
+    let execution: TaskExecution
+    let keeper: LeaseKeeper
+    let startedAt: Timestamp
+
+    private static let tick = Duration.seconds(1)
+    /// How often a growing log is stored, so that a killed worker's log is not lost with it.
+    private static let logInterval = Duration.seconds(20)
+
+    /// Why the attempt has to end; nil when the attempt ended first.
+    func run() async -> TaskExecution.Ending? {
+        let clock = ContinuousClock()
+        let began = clock.now
+        let timeout = Duration.seconds(execution.payload.timeoutSeconds)
+        var nextBeat = began + execution.configuration.heartbeat
+        var nextLog = began + Self.logInterval
+        var graceEnds: ContinuousClock.Instant?
+        var isAnnounced = false
+        while true {
+            do { try await Task.sleep(for: Self.tick) } catch { return nil }
+            let now = clock.now
+            if !isAnnounced { isAnnounced = await announce() }
+            await execution.pumpLog()
+            if now >= nextBeat {
+                nextBeat = now + execution.configuration.heartbeat
+                if let stop = await beat() { return .stopped(stop) }
+            }
+            if now >= nextLog {
+                nextLog = now + Self.logInterval
+                await execution.uploadLog()
+            }
+            if now - began >= timeout {
+                return .failed(
+                    Failure(
+                        class: .timeout, code: "stage.timeout",
+                        message: "the attempt took longer than the stage's timeout of "
+                            + "\(execution.payload.timeoutSeconds) s; raise `timeout:` in the pipeline or give it less to do"
+                    ))
+            }
+            if execution.drain.isSet {
+                let end = graceEnds ?? now + execution.configuration.grace
+                graceEnds = end
+                if now >= end {
+                    execution.log.line("given back: the worker stops and its grace period is over")
+                    return .finished(.released, nil)
+                }
+            }
+        }
+    }
+
+    private func beat() async -> LeaseKeeper.Stop? {
+        do {
+            switch try await keeper.beat() {
+            case .ok: return nil
+            case .cancel: return .cancelled
+            case .lost: return .leaseLost
+            }
+        } catch {
+            execution.logger.warning("heartbeat failed; going on", metadata: ["error": "\(error)"])
+            return nil
+        }
+    }
+
+    /// Tells the ledger that the attempt runs; true once that is said.
+    private func announce() async -> Bool {
+        let started = TaskStarted(
+            task: execution.payload.task, attempt: execution.attempt, token: execution.token,
+            worker: execution.configuration.id, startedAt: startedAt)
+        do {
+            try await execution.services.broker.publish(
+                started, traceparent: execution.event.traceparent, timeout: .seconds(2))
+            return true
+        } catch {
+            execution.logger.debug("start not announced; trying again", metadata: ["error": "\(error)"])
+            return false
+        }
+    }
+}

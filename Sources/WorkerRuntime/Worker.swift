@@ -1,0 +1,215 @@
+import AMQPClient
+import Broker
+import Coordination
+package import Logging
+package import Pipeline
+import Synchronization
+
+/// Takes tasks from one pool's queue and runs up to `slots` of them at a time, until it is told to drain.
+package final class Worker: Sendable {
+    package let configuration: WorkerConfiguration
+    private let services: WorkerServices
+    private let metrics: WorkerMetrics
+    private let drainSignal = DrainSignal()
+    private let slots: SlotTable
+    private let startedAt = Timestamp.wallClock
+    /// Begins every claim token, so that a new process can tell its claims from those of the one before it.
+    private let instance: String
+    private let isConsuming = Mutex(false)
+    private let logger: Logger
+
+    package init(configuration: WorkerConfiguration, services: WorkerServices) {
+        self.configuration = configuration
+        self.services = services
+        metrics = WorkerMetrics(pool: configuration.pool)
+        slots = SlotTable(count: configuration.slots)
+        var generator = SystemRandomNumberGenerator()
+        instance = Self.randomWord(using: &generator)
+        var logger = services.logger
+        logger[metadataKey: "pool"] = "\(configuration.pool)"
+        logger[metadataKey: "worker"] = "\(configuration.id)"
+        self.logger = logger
+    }
+
+    /// Takes no more tasks, lets those that run end or save themselves within the grace period, and lets `run()` return.
+    package func drain() {
+        drainSignal.set()
+    }
+
+    package var isReady: Bool { isConsuming.withLock { $0 } && !drainSignal.isSet }
+    package var isDraining: Bool { drainSignal.isSet }
+
+    /// Works until ``drain()``; returns when every task has ended and is settled.
+    package func run() async throws {
+        await takeOver()
+        try await services.broker.declare(pool: configuration.pool)
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await self.keepRegistered() }
+            await self.consume()
+            group.cancelAll()
+        }
+        await unregister()
+    }
+
+    // MARK: Consuming
+
+    private func consume() async {
+        await withDiscardingTaskGroup { tasks in
+            var consumer = services.broker.tasks(
+                pool: configuration.pool, prefetch: UInt16(clamping: configuration.slots))
+            isConsuming.withLock { $0 = true }
+            logger.info("taking tasks", metadata: ["slots": "\(configuration.slots)"])
+            while !drainSignal.isSet {
+                if slots.needsNewSubscription() {
+                    // Tasks that were acknowledged when claimed no longer count against the prefetch, so the broker
+                    // would push more than there are slots, and those would wait here while others are idle.
+                    await consumer.cancel(requeueBuffered: true)
+                    let free = await slots.waitForFree(or: drainSignal)
+                    guard !drainSignal.isSet else { break }
+                    consumer = services.broker.tasks(pool: configuration.pool, prefetch: UInt16(clamping: free))
+                }
+                do {
+                    let batch = try await nextBatch(from: consumer)
+                    for delivery in batch { start(delivery, in: &tasks) }
+                    guard batch.isEmpty, !drainSignal.isSet, !slots.hasPendingChange else { continue }
+                    // The client was closed under it.
+                    break
+                } catch is CancellationError {
+                    break
+                } catch {
+                    logger.warning("subscription ended; subscribing again", metadata: ["error": "\(error)"])
+                    await resubscribe(&consumer)
+                }
+            }
+            isConsuming.withLock { $0 = false }
+            await consumer.cancel(requeueBuffered: true)
+            logger.info("draining", metadata: ["busy": "\(slots.busy)"])
+        }
+    }
+
+    /// The next deliveries; empty when something else has to be looked at first.
+    private func nextBatch(from consumer: AMQPConsumer) async throws -> [AMQPDelivery] {
+        try await withThrowingTaskGroup(of: [AMQPDelivery]?.self) { group in
+            group.addTask { try await consumer.nextBatch(max: 256) }
+            group.addTask {
+                await self.slots.waitForChange(or: self.drainSignal)
+                return nil
+            }
+            var batch: [AMQPDelivery]?
+            while let answer = await group.nextResult() {
+                switch answer {
+                case .success(let value):
+                    if let value { batch = value }
+                case .failure(let error):
+                    // Cancelling the wait for deliveries is this function's own doing, and no error of the consumer.
+                    if !(error is CancellationError) || Task.isCancelled { throw error }
+                }
+                group.cancelAll()
+            }
+            return batch ?? []
+        }
+    }
+
+    private func resubscribe(_ consumer: inout AMQPConsumer) async {
+        do {
+            try await Task.sleep(for: .seconds(1))
+            try await services.broker.declare(pool: configuration.pool)
+        } catch {
+            logger.warning("queue not declared", metadata: ["error": "\(error)"])
+        }
+        consumer = services.broker.tasks(
+            pool: configuration.pool, prefetch: UInt16(clamping: max(1, configuration.slots - slots.busy)))
+    }
+
+    private func start(_ delivery: AMQPDelivery, in tasks: inout DiscardingTaskGroup) {
+        guard let execution = execution(for: delivery) else { return }
+        let slot = slots.take(execution.payload.task)
+        tasks.addTask {
+            await execution.run { isAcked in
+                if isAcked { self.slots.markAcked(slot) }
+            }
+            self.slots.give(back: slot)
+        }
+    }
+
+    private func execution(for delivery: AMQPDelivery) -> TaskExecution? {
+        do {
+            let event = try Envelope.decode(TaskPayload.self, from: delivery.message, types: [MessageType.task])
+            guard let payload = event.data, let attempt = event.attempt else {
+                throw StageFailure(.poison, "task.undecodable", "the message has no attempt or no data")
+            }
+            var generator = SystemRandomNumberGenerator()
+            let token = ClaimToken(instance + "." + Self.randomWord(using: &generator))
+            var logger = logger
+            logger[metadataKey: "run"] = "\(payload.run)"
+            logger[metadataKey: "stage"] = "\(payload.stage)"
+            logger[metadataKey: "attempt"] = "\(attempt)"
+            return TaskExecution(
+                services: services, configuration: configuration, metrics: metrics, drain: drainSignal,
+                delivery: delivery, event: event, payload: payload, attempt: attempt, token: token, logger: logger)
+        } catch {
+            // To the dead letters, where people find it with its bytes.
+            logger.error("message is no task; dead-lettered", metadata: ["error": "\(error)"])
+            metrics.undecodable()
+            delivery.reject(requeue: false)
+            return nil
+        }
+    }
+
+    // MARK: Registry
+
+    private func record(state: String) -> Coordinator.WorkerRecord {
+        let tasks = slots.tasks
+        return Coordinator.WorkerRecord(
+            id: configuration.id, pool: configuration.pool, host: configuration.host,
+            processID: Int(ProcessID.current), slots: configuration.slots, busy: tasks.count, state: state,
+            startedAt: startedAt, tasks: tasks.map(\.description))
+    }
+
+    private func keepRegistered() async {
+        while !Task.isCancelled {
+            let state = drainSignal.isSet ? "draining" : isReady ? "ready" : "starting"
+            metrics.busy(slots.busy)
+            do {
+                try await services.coordinator.register(
+                    record(state: state), now: .wallClock, lifetime: configuration.heartbeat * 3)
+            } catch {
+                logger.debug("not registered; trying again", metadata: ["error": "\(error)"])
+            }
+            // A change is told within a second, silence within a heartbeat.
+            let revision = slots.revision
+            for _ in 0..<max(1, Int(configuration.heartbeat / .seconds(1))) {
+                do { try await Task.sleep(for: .seconds(1)) } catch { return }
+                if slots.revision != revision || drainSignal.isSet && state != "draining" { break }
+                if isReady && state == "starting" { break }
+            }
+        }
+    }
+
+    /// Drops the leases of the process that had this name before.
+    private func takeOver() async {
+        do {
+            let released = try await services.coordinator.release(worker: configuration.id, keepingInstance: instance)
+            if !released.isEmpty {
+                logger.notice("leases of the process before this one dropped", metadata: ["tasks": "\(released)"])
+            }
+        } catch {
+            logger.warning("leases of the process before this one not dropped", metadata: ["error": "\(error)"])
+        }
+    }
+
+    private func unregister() async {
+        do {
+            try await services.coordinator.unregister(worker: configuration.id)
+        } catch {
+            logger.debug("not unregistered; the entry runs out by itself", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// Sixty-four random bits in Crockford's base 32, without its upper case.
+    private static func randomWord(using generator: inout some RandomNumberGenerator) -> String {
+        let alphabet = Array("0123456789abcdefghjkmnpqrstvwxyz")
+        let value = generator.next() as UInt64
+        return String((0..<13).map { alphabet[Int(value >> UInt64($0 * 5) & 31)] })
+    }
+}
