@@ -8,19 +8,21 @@ import HTTPTransport
 
 extension MLflowError {
     private struct Document: Decodable {
-        let error_code: String?
+        let errorCode: String?
         let message: String?
     }
 
     /// Reads a refusal.
     static func from(status: Int, body: [UInt8], operation: String) -> MLflowError {
-        let document = try? JSONDecoder().decode(Document.self, from: Data(body))
+        let decoder = JSONDecoder()
+        decoder.keyDecodingStrategy = .convertFromSnakeCase
+        let document = try? decoder.decode(Document.self, from: Data(body))
         let words =
             document?.message
             ?? String(decoding: body.prefix(300), as: UTF8.self)
             .split(whereSeparator: \.isNewline).joined(separator: " ")
         let code: Code =
-            if let named = document?.error_code, !named.isEmpty {
+            if let named = document?.errorCode, !named.isEmpty {
                 Code(rawValue: named)
             } else {
                 switch status {

@@ -9,7 +9,7 @@ struct LogBatch: Encodable, Sendable {
     /// JSON around a metric: braces, names, timestamp, step.
     private static let metricOverhead = 110
 
-    let run_id: String
+    let runId: String
     var metrics: [MLflowMetric] = []
     var params: [MLflowTag] = []
     var tags: [MLflowTag] = []
@@ -19,13 +19,13 @@ struct LogBatch: Encodable, Sendable {
         runID: String, metrics: [MLflowMetric], params: [MLflowTag], tags: [MLflowTag]
     ) -> [LogBatch] {
         var batches: [LogBatch] = []
-        var current = LogBatch(run_id: runID)
+        var current = LogBatch(runId: runID)
         var bytes = 0
         func count(_ batch: LogBatch) -> Int { batch.metrics.count + batch.params.count + batch.tags.count }
         func room(for size: Int, isFull: (LogBatch) -> Bool) {
             if isFull(current) || count(current) == mostItems || (bytes + size > mostBytes && count(current) > 0) {
                 batches.append(current)
-                current = LogBatch(run_id: runID)
+                current = LogBatch(runId: runID)
                 bytes = 0
             }
             bytes += size

@@ -1,27 +1,21 @@
 import HTTPTransport
 
-#if canImport(FoundationEssentials)
-    import FoundationEssentials
-#else
-    import Foundation
-#endif
-
 /// A run's artifacts, through the server's own artifact service (`--serve-artifacts`).
 extension MLflowClient {
     private struct Listing: Decodable {
         struct File: Decodable {
             let path: String
-            let is_dir: Bool?
-            let file_size: Int64?
+            let isDir: Bool?
+            let fileSize: Int64?
 
             init(from decoder: any Decoder) throws {
                 let container = try decoder.container(keyedBy: CodingKeys.self)
                 path = try container.decode(String.self, forKey: .path)
-                is_dir = try container.decodeIfPresent(Bool.self, forKey: .is_dir)
-                file_size = try container.integer(.file_size)
+                isDir = try container.decodeIfPresent(Bool.self, forKey: .isDir)
+                fileSize = try container.integer(.fileSize)
             }
 
-            private enum CodingKeys: String, CodingKey { case path, is_dir, file_size }
+            private enum CodingKeys: String, CodingKey { case path, isDir, fileSize }
         }
         let files: [File]?
     }
@@ -101,19 +95,12 @@ extension MLflowClient {
             MLflowCall(
                 operation, method: "GET",
                 url: "\(base)/api/2.0/mlflow-artifacts/artifacts?path=\(URLText.encode(path))"))
-        let listing: Listing
-        do {
-            listing = try JSONDecoder().decode(Listing.self, from: Data(body))
-        } catch {
-            throw MLflowError(
-                code: .badAnswer, message: "the list of artifacts cannot be read: \(error)", operation: operation,
-                cause: error)
-        }
+        let listing: Listing = try decode(body, operation: operation)
         return (listing.files ?? []).map { file in
             // The service names files relative to the folder that was asked for.
             MLflowArtifact(
-                path: folder.isEmpty ? file.path : "\(folder)/\(file.path)", isDirectory: file.is_dir ?? false,
-                size: file.is_dir == true ? nil : file.file_size)
+                path: folder.isEmpty ? file.path : "\(folder)/\(file.path)", isDirectory: file.isDir ?? false,
+                size: file.isDir == true ? nil : file.fileSize)
         }
     }
 

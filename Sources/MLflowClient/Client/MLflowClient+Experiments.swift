@@ -1,10 +1,10 @@
 /// Experiments.
 extension MLflowClient {
     private struct Found: Decodable { let experiment: MLflowExperiment }
-    private struct Created: Decodable { let experiment_id: String }
+    private struct Created: Decodable { let experimentId: String }
     private struct Creation: Encodable {
         let name: String
-        let artifact_location: String?
+        let artifactLocation: String?
         let tags: [MLflowTag]
     }
 
@@ -28,7 +28,7 @@ extension MLflowClient {
         do {
             let _: Created = try await post(
                 "experiments/create",
-                Creation(name: name, artifact_location: artifactLocation, tags: [MLflowTag](tags)),
+                Creation(name: name, artifactLocation: artifactLocation, tags: [MLflowTag](tags)),
                 // The name is unique: a second creation is refused.
                 repetition: .harmless)
         } catch let error as MLflowError where error.code == .alreadyExists {

@@ -1,13 +1,13 @@
 /// Metrics, parameters and tags of runs.
 extension MLflowClient {
     private struct Tagging: Encodable {
-        let run_id: String
+        let runId: String
         let key: String
         let value: String
     }
     private struct History: Decodable {
         let metrics: [MLflowMetric]?
-        let next_page_token: String?
+        let nextPageToken: String?
     }
 
     /// Logs any number of values, in requests of the size that MLflow takes.
@@ -24,7 +24,7 @@ extension MLflowClient {
     }
 
     package func setTag(runID: String, key: String, value: String) async throws {
-        let _: EmptyAnswer = try await post("runs/set-tag", Tagging(run_id: runID, key: key, value: value))
+        let _: EmptyAnswer = try await post("runs/set-tag", Tagging(runId: runID, key: key, value: value))
     }
 
     /// Every value of one metric, all pages, in the order of their steps.
@@ -36,7 +36,7 @@ extension MLflowClient {
             if let token { query.append(("page_token", token)) }
             let page: History = try await get("metrics/get-history", query: query)
             found += page.metrics ?? []
-            token = page.next_page_token.flatMap { $0.isEmpty ? nil : $0 }
+            token = page.nextPageToken.flatMap { $0.isEmpty ? nil : $0 }
         } while token != nil
         return found.sorted { ($0.step, $0.timestamp) < ($1.step, $1.timestamp) }
     }

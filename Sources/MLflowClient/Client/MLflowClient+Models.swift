@@ -1,6 +1,6 @@
 /// Registered models and their aliases.
 extension MLflowClient {
-    private struct Found: Decodable { let registered_model: MLflowRegisteredModel }
+    private struct Found: Decodable { let registeredModel: MLflowRegisteredModel }
     private struct Creation: Encodable {
         let name: String
         let description: String?
@@ -17,13 +17,13 @@ extension MLflowClient {
         let alias: String
         var version: String?
     }
-    private struct FoundVersion: Decodable { let model_version: MLflowModelVersion }
+    private struct FoundVersion: Decodable { let modelVersion: MLflowModelVersion }
 
     /// nil when there is no such name.
     package func registeredModel(named name: String) async throws -> MLflowRegisteredModel? {
         try await nilIfMissing {
             let found: Found = try await self.get("registered-models/get", query: [("name", name)])
-            return found.registered_model
+            return found.registeredModel
         }
     }
 
@@ -35,7 +35,7 @@ extension MLflowClient {
         do {
             let found: Found = try await post(
                 "registered-models/create", Creation(name: name, description: description, tags: [MLflowTag](tags)))
-            return found.registered_model
+            return found.registeredModel
         } catch let error as MLflowError where error.code == .alreadyExists {
             guard let found = try await registeredModel(named: name) else { throw error }
             return found
@@ -66,7 +66,7 @@ extension MLflowClient {
             return try await nilIfMissing {
                 let found: FoundVersion = try await self.get(
                     "registered-models/alias", query: [("name", name), ("alias", alias)])
-                return found.model_version
+                return found.modelVersion
             }
         } catch let error as MLflowError where error.code == .invalidParameter {
             // MLflow says so of an alias that is not set; it says the same of a malformed one.

@@ -2,29 +2,29 @@
 extension MLflowClient {
     private struct Found: Decodable { let run: MLflowRun }
     private struct Creation: Encodable {
-        let experiment_id: String
-        let run_name: String?
-        let start_time: Int64
+        let experimentId: String
+        let runName: String?
+        let startTime: Int64
         let tags: [MLflowTag]
     }
     private struct Update: Encodable {
-        let run_id: String
+        let runId: String
         let status: MLflowRun.Status?
-        let end_time: Int64?
-        let run_name: String?
+        let endTime: Int64?
+        let runName: String?
     }
-    private struct Reference: Encodable { let run_id: String }
+    private struct Reference: Encodable { let runId: String }
     private struct Search: Encodable {
-        let experiment_ids: [String]
+        let experimentIds: [String]
         let filter: String
-        let run_view_type = "ACTIVE_ONLY"
-        let max_results: Int
-        let order_by: [String]
-        let page_token: String?
+        let runViewType = "ACTIVE_ONLY"
+        let maxResults: Int
+        let orderBy: [String]
+        let pageToken: String?
     }
     private struct SearchPage: Decodable {
         let runs: [MLflowRun]?
-        let next_page_token: String?
+        let nextPageToken: String?
     }
 
     /// Begins a run. Not repeated once the request may have arrived: look for the run by a tag of your own first.
@@ -35,7 +35,7 @@ extension MLflowClient {
     ) async throws -> MLflowRun {
         let found: Found = try await post(
             "runs/create",
-            Creation(experiment_id: experimentID, run_name: name, start_time: startTime, tags: [MLflowTag](tags)),
+            Creation(experimentId: experimentID, runName: name, startTime: startTime, tags: [MLflowTag](tags)),
             repetition: .onlyIfUnsent)
         return found.run
     }
@@ -53,7 +53,7 @@ extension MLflowClient {
         _ id: String, status: MLflowRun.Status? = nil, endTime: Int64? = nil, name: String? = nil
     ) async throws {
         let _: EmptyAnswer = try await post(
-            "runs/update", Update(run_id: id, status: status, end_time: endTime, run_name: name))
+            "runs/update", Update(runId: id, status: status, endTime: endTime, runName: name))
     }
 
     /// Runs that fit the filter, all pages.
@@ -71,10 +71,10 @@ extension MLflowClient {
             let page: SearchPage = try await post(
                 "runs/search",
                 Search(
-                    experiment_ids: experimentIDs, filter: filter, max_results: max(1, min(1000, limit - found.count)),
-                    order_by: orderBy, page_token: token))
+                    experimentIds: experimentIDs, filter: filter, maxResults: max(1, min(1000, limit - found.count)),
+                    orderBy: orderBy, pageToken: token))
             found += page.runs ?? []
-            token = page.next_page_token.flatMap { $0.isEmpty ? nil : $0 }
+            token = page.nextPageToken.flatMap { $0.isEmpty ? nil : $0 }
         } while token != nil && found.count < limit
         return Array(found.prefix(limit))
     }
@@ -82,7 +82,7 @@ extension MLflowClient {
     /// Marks the run as deleted; one that is deleted already is fine.
     package func deleteRun(_ id: String) async throws {
         do {
-            let _: EmptyAnswer = try await post("runs/delete", Reference(run_id: id))
+            let _: EmptyAnswer = try await post("runs/delete", Reference(runId: id))
         } catch let error as MLflowError where error.code == .invalidParameter || error.code == .notFound {
             guard try await run(id)?.isDeleted == true else { throw error }
         }

@@ -24,6 +24,7 @@ extension MLflowClient {
         repetition: MLflowCall.Repetition = .harmless
     ) async throws -> Answer {
         let encoder = JSONEncoder()
+        encoder.keyEncodingStrategy = .convertToSnakeCase
         encoder.nonConformingFloatEncodingStrategy = .convertToString(
             positiveInfinity: "Infinity", negativeInfinity: "-Infinity", nan: "NaN")
         let bytes = Array(try encoder.encode(body))
@@ -96,8 +97,9 @@ extension MLflowClient {
         return "\(base)/api/2.0/mlflow/\(operation)" + (text.isEmpty ? "" : "?\(text)")
     }
 
-    private func decode<Answer: Decodable>(_ body: [UInt8], operation: String) throws -> Answer {
+    func decode<Answer: Decodable>(_ body: [UInt8], operation: String) throws -> Answer {
         let decoder = JSONDecoder()
+        decoder.keyDecodingStrategy = .convertFromSnakeCase
         decoder.nonConformingFloatDecodingStrategy = .convertFromString(
             positiveInfinity: "Infinity", negativeInfinity: "-Infinity", nan: "NaN")
         do {

@@ -1,10 +1,10 @@
 /// Versions of registered models.
 extension MLflowClient {
-    private struct Found: Decodable { let model_version: MLflowModelVersion }
+    private struct Found: Decodable { let modelVersion: MLflowModelVersion }
     private struct Creation: Encodable {
         let name: String
         let source: String
-        let run_id: String?
+        let runId: String?
         let description: String?
         let tags: [MLflowTag]
     }
@@ -19,8 +19,8 @@ extension MLflowClient {
         let value: String
     }
     private struct Page: Decodable {
-        let model_versions: [MLflowModelVersion]?
-        let next_page_token: String?
+        let modelVersions: [MLflowModelVersion]?
+        let nextPageToken: String?
     }
 
     /// Registers a version. Not repeated once the request may have arrived: search by a tag of your own first.
@@ -34,9 +34,9 @@ extension MLflowClient {
         let found: Found = try await post(
             "model-versions/create",
             Creation(
-                name: name, source: source, run_id: runID, description: description, tags: [MLflowTag](tags)),
+                name: name, source: source, runId: runID, description: description, tags: [MLflowTag](tags)),
             repetition: .onlyIfUnsent)
-        return found.model_version
+        return found.modelVersion
     }
 
     /// nil when there is no such version.
@@ -44,7 +44,7 @@ extension MLflowClient {
         try await nilIfMissing {
             let found: Found = try await self.get(
                 "model-versions/get", query: [("name", name), ("version", version)])
-            return found.model_version
+            return found.modelVersion
         }
     }
 
@@ -61,8 +61,8 @@ extension MLflowClient {
             query += orderBy.map { ("order_by", $0) }
             if let token { query.append(("page_token", token)) }
             let page: Page = try await get("model-versions/search", query: query)
-            found += page.model_versions ?? []
-            token = page.next_page_token.flatMap { $0.isEmpty ? nil : $0 }
+            found += page.modelVersions ?? []
+            token = page.nextPageToken.flatMap { $0.isEmpty ? nil : $0 }
         } while token != nil && found.count < limit
         return Array(found.prefix(limit))
     }

@@ -8,15 +8,15 @@ package struct MLflowExperiment: Sendable, Hashable, Decodable {
     package var tags: [String: String]
 
     private enum CodingKeys: String, CodingKey {
-        case experiment_id, name, artifact_location, lifecycle_stage, tags
+        case experimentId, name, artifactLocation, lifecycleStage, tags
     }
 
     package init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: CodingKeys.self)
-        id = try container.decode(String.self, forKey: .experiment_id)
+        id = try container.decode(String.self, forKey: .experimentId)
         name = try container.decodeIfPresent(String.self, forKey: .name) ?? ""
-        artifactLocation = try container.decodeIfPresent(String.self, forKey: .artifact_location) ?? ""
-        isDeleted = try container.decodeIfPresent(String.self, forKey: .lifecycle_stage) == "deleted"
+        artifactLocation = try container.decodeIfPresent(String.self, forKey: .artifactLocation) ?? ""
+        isDeleted = try container.decodeIfPresent(String.self, forKey: .lifecycleStage) == "deleted"
         tags = try container.decodeIfPresent([MLflowTag].self, forKey: .tags)?.dictionary ?? [:]
     }
 }

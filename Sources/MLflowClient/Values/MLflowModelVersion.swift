@@ -17,7 +17,7 @@ package struct MLflowModelVersion: Sendable, Hashable, Decodable {
     package var aliases: [String]
 
     private enum CodingKeys: String, CodingKey {
-        case name, version, source, run_id, status, description, creation_timestamp, tags, aliases
+        case name, version, source, runId, status, description, creationTimestamp, tags, aliases
     }
 
     package init(from decoder: any Decoder) throws {
@@ -29,10 +29,10 @@ package struct MLflowModelVersion: Sendable, Hashable, Decodable {
             version = try container.decode(String.self, forKey: .version)
         }
         source = try container.decodeIfPresent(String.self, forKey: .source) ?? ""
-        runID = try container.decodeIfPresent(String.self, forKey: .run_id) ?? ""
+        runID = try container.decodeIfPresent(String.self, forKey: .runId) ?? ""
         status = try container.decodeIfPresent(String.self, forKey: .status) ?? "READY"
         description = try container.decodeIfPresent(String.self, forKey: .description) ?? ""
-        createdAt = try container.integer(.creation_timestamp)
+        createdAt = try container.integer(.creationTimestamp)
         tags = try container.decodeIfPresent([MLflowTag].self, forKey: .tags)?.dictionary ?? [:]
         aliases = try container.decodeIfPresent([String].self, forKey: .aliases) ?? []
     }

@@ -25,21 +25,21 @@ package struct MLflowRun: Sendable, Hashable, Decodable {
 
     private enum CodingKeys: String, CodingKey { case info, data }
     private enum InfoKeys: String, CodingKey {
-        case run_id, run_name, experiment_id, status, start_time, end_time, artifact_uri, lifecycle_stage
+        case runId, runName, experimentId, status, startTime, endTime, artifactUri, lifecycleStage
     }
     private enum DataKeys: String, CodingKey { case metrics, params, tags }
 
     package init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: CodingKeys.self)
         let info = try container.nestedContainer(keyedBy: InfoKeys.self, forKey: .info)
-        id = try info.decode(String.self, forKey: .run_id)
-        name = try info.decodeIfPresent(String.self, forKey: .run_name) ?? ""
-        experimentID = try info.decode(String.self, forKey: .experiment_id)
+        id = try info.decode(String.self, forKey: .runId)
+        name = try info.decodeIfPresent(String.self, forKey: .runName) ?? ""
+        experimentID = try info.decode(String.self, forKey: .experimentId)
         status = try info.decode(Status.self, forKey: .status)
-        startTime = try info.integer(.start_time)
-        endTime = try info.integer(.end_time)
-        artifactURI = try info.decodeIfPresent(String.self, forKey: .artifact_uri) ?? ""
-        isDeleted = try info.decodeIfPresent(String.self, forKey: .lifecycle_stage) == "deleted"
+        startTime = try info.integer(.startTime)
+        endTime = try info.integer(.endTime)
+        artifactURI = try info.decodeIfPresent(String.self, forKey: .artifactUri) ?? ""
+        isDeleted = try info.decodeIfPresent(String.self, forKey: .lifecycleStage) == "deleted"
         guard container.contains(.data) else {
             (metrics, parameters, tags) = ([], [:], [:])
             return
