@@ -14,6 +14,7 @@ import traceback
 from . import __version__
 from .events import EventStream
 from .failures import Released, StageFailure, is_out_of_memory, out_of_memory, unexpected
+from .parent import watch_parent
 from .runtime import StopRequest, default_threads, prepare_environment
 from .spec import Spec
 
@@ -47,6 +48,7 @@ def run(command: str, spec_path: str) -> int:
     events = EventStream.take_standard_output()
     stop = StopRequest()
     stop.install()
+    watch_parent()
     try:
         spec = Spec.load(spec_path)
         threads = spec.integer("threads", default_threads(), low=1, high=1024)
