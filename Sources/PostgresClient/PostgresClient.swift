@@ -29,7 +29,7 @@ package final class PostgresClient: Sendable {
 
     /// Runs several statements in one round trip and one implicit transaction.
     package func pipeline(
-        _ batch: [(sql: String, parameters: [PostgresValue])], timeout: Duration? = nil
+        _ batch: [(String, [PostgresValue])], timeout: Duration? = nil
     ) async throws -> [PostgresRows] {
         try await withConnection { try await $0.pipeline(batch, timeout: timeout) }
     }

@@ -8,10 +8,10 @@ extension PostgresConnection {
     /// - Returns: the rows of each statement, in order.
     /// - Throws: the first statement's error that failed; `statementIndex` says which.
     package func pipeline(
-        _ batch: [(sql: String, parameters: [PostgresValue])], timeout: Duration? = nil
+        _ batch: [(String, [PostgresValue])], timeout: Duration? = nil
     ) async throws -> [PostgresRows] {
         guard !batch.isEmpty else { return [] }
-        let blocks = try batch.map { try ParameterBlock($0.parameters) }
+        let blocks = try batch.map { try ParameterBlock($0.1) }
         return try await withTurn {
             try await self.withServerTimeout(timeout) { timeout in
                 try await self.runPipeline(batch, blocks, timeout: timeout)
@@ -20,21 +20,21 @@ extension PostgresConnection {
     }
 
     private func runPipeline(
-        _ batch: [(sql: String, parameters: [PostgresValue])], _ blocks: [ParameterBlock], timeout: Duration
+        _ batch: [(String, [PostgresValue])], _ blocks: [ParameterBlock], timeout: Duration
     ) async throws -> [PostgresRows] {
         defer { leavePipeline() }
         let rows = try await transact(timeout: timeout, isPipeline: true, endsTransaction: true) { connection in
             guard PQenterPipelineMode(connection) == 1 else { return false }
-            for (statement, block) in zip(batch, blocks) {
+            for ((sql, _), block) in zip(batch, blocks) {
                 let key =
-                    block.typeSignature.isEmpty ? statement.sql : "\(statement.sql)\u{0}\(block.typeSignature)"
+                    block.typeSignature.isEmpty ? sql : "\(sql)\u{0}\(block.typeSignature)"
                 let name = self.statements.name(for: key)
                 let sent = block.withPointers { values, lengths, formats in
                     if let name {
                         PQsendQueryPrepared(connection, name, Int32(block.count), values, lengths, formats, 0)
                     } else {
                         PQsendQueryParams(
-                            connection, statement.sql, Int32(block.count), block.types, values, lengths, formats, 0)
+                            connection, sql, Int32(block.count), block.types, values, lengths, formats, 0)
                     }
                 }
                 guard sent == 1 else { return false }
