@@ -71,10 +71,8 @@ extension PipelineSpec {
                 for name in try ParameterTemplate(text).references where !isDeclared(name) {
                     let known = Array(parameters.keys) + ParameterTemplate.builtIns
                     let advice = Suggestion.advice(for: name, in: known, plural: "references")
-                    report(
-                        path,
-                        "${\(name)} refers to no parameter of this pipeline: \(advice) "
-                            + "For the text itself write $${\(name)}")
+                    let escape = (advice.hasSuffix("?") ? " For" : "; for") + " the text itself write $${\(name)}"
+                    report(path, "${\(name)} refers to no parameter of this pipeline: \(advice)\(escape)")
                 }
             } catch {
                 report(path, error.message)
