@@ -104,6 +104,9 @@ let package = Package(
         library("LocalStack", ["ChildProcess", log]),
         library("TestServers", ["LocalStack", "ChildProcess", log], path: "Tests/Support/TestServers"),
         tests("ChildProcessTests", ["ChildProcess"]),
+        tests("TelemetryTests", ["Telemetry", "ChildProcess", log, metrics]),
+        tests("AMQPClientTests", ["AMQPClient", "SocketExecutor", log]),
+        tests("AMQPClientIntegrationTests", ["AMQPClient", "TestServers", "LocalStack", "ChildProcess", log]),
         tests("LocalStackTests", ["LocalStack"]),
         tests("LocalStackIntegrationTests", ["LocalStack", "ChildProcess", "TestServers"]),
 
