@@ -124,4 +124,9 @@ package final class Broker: Sendable {
     package func waitingTasks(pool: String) async throws -> Int? {
         try await client.queueStatus(Topology.taskQueue(pool: pool))?.readyMessages
     }
+
+    /// Results that no scheduler has taken yet.
+    package func waitingResults() async throws -> Int {
+        try await client.queueStatus(Topology.resultsQueue)?.readyMessages ?? 0
+    }
 }

@@ -14,7 +14,7 @@ package enum Topology {
     package static let deadQueue = "martlet.dead"
 
     /// Redeliveries after which a message is held to be what kills its consumers.
-    static let deliveryLimit = 20
+    package static let deliveryLimit = 20
 
     package static func taskQueue(pool: String) -> String { tasks + "." + pool }
 

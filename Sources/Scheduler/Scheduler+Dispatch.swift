@@ -1,4 +1,5 @@
 import Broker
+import Coordination
 import Ledger
 import Logging
 import Pipeline

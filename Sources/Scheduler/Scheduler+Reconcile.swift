@@ -28,7 +28,7 @@ extension Scheduler {
         let standings = try await coordinator.standings(of: rows.map(\.task))
         var waiting: [String: Int] = [:]
         for pool in Set(rows.map(\.pool)) { waiting[pool] = try await broker.waitingTasks(pool: pool) ?? 0 }
-        let resultsWaiting = try await broker.client.queueStatus(Topology.resultsQueue)?.readyMessages ?? 0
+        let resultsWaiting = try await broker.waitingResults()
         let plan = ReconcilePlan(
             tasks: zip(rows, standings).map { ReconcilePlan.Task(row: $0, standing: $1) }, waiting: waiting,
             resultsWaiting: resultsWaiting, grace: configuration.dispatchGrace, lease: configuration.lease,

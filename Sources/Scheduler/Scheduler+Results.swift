@@ -1,5 +1,6 @@
 import AMQPClient
 import Broker
+import Coordination
 import Ledger
 import Logging
 import Pipeline

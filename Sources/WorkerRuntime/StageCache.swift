@@ -42,7 +42,7 @@ struct StageCache: Sendable {
     }
 
     func store(_ output: StageOutput, kind: String, key: String, run: RunID) async throws {
-        let entry = Entry(output: output, run: run, createdAt: .wallClock)
+        let entry = Entry(output: output, run: run, createdAt: .now)
         let bytes = Array(try JSONEncoder().encode(entry))
         _ = try await storage.put(bytes, bucket: bucket, key: object(kind, key), contentType: "application/json")
     }

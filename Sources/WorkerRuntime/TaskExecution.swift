@@ -38,7 +38,7 @@ struct TaskExecution: Sendable {
         let isAcked = payload.ackPolicy == .onClaim
         if isAcked { delivery.ack() }
         await willRun(isAcked)
-        let startedAt = Timestamp.wallClock
+        let startedAt = Timestamp.now
         let ending = await perform(startedAt: startedAt)
         if ending == .stopped(.leaseLost) {
             log.line("the lease was lost to another worker; this attempt's work is thrown away")
@@ -168,7 +168,7 @@ struct TaskExecution: Sendable {
     private func report(_ ending: Ending, startedAt: Timestamp) async {
         var result = TaskResult(
             task: payload.task, attempt: attempt, token: token, worker: configuration.id, outcome: .succeeded,
-            startedAt: startedAt, finishedAt: .wallClock)
+            startedAt: startedAt, finishedAt: .now)
         switch ending {
         case .finished(let outcome, let output):
             result.outcome = outcome

@@ -1,5 +1,4 @@
 import FoundationEssentials
-import Glibc
 import Logging
 import ObjectStorage
 import Pipeline
@@ -27,7 +26,7 @@ package final class TaskLog: Sendable {
     package func line(_ text: String) {
         var text = text
         if text.utf8.count > Self.maximumLine { text = String(text.prefix(Self.maximumLine)) + " …" }
-        let stamped = "\(Timestamp.wallClock) \(text)"
+        let stamped = "\(Timestamp.now) \(text)"
         state.withLock { state in
             guard state.text.count + stamped.utf8.count < Self.maximumBytes else {
                 state.droppedLines += 1
@@ -59,13 +58,5 @@ package final class TaskLog: Sendable {
             guard state.droppedLines > 0 else { return state.text }
             return state.text + Array("… and \(state.droppedLines) lines more, not kept\n".utf8)
         }
-    }
-}
-
-extension Timestamp {
-    static var wallClock: Timestamp {
-        var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
-        return Timestamp(microseconds: Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1_000)
     }
 }

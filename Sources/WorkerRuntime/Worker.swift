@@ -12,7 +12,7 @@ package final class Worker: Sendable {
     private let metrics: WorkerMetrics
     private let drainSignal = DrainSignal()
     private let slots: SlotTable
-    private let startedAt = Timestamp.wallClock
+    private let startedAt = Timestamp.now
     /// Begins every claim token, so that a new process can tell its claims from those of the one before it.
     private let instance: String
     private let isConsuming = Mutex(false)
@@ -172,7 +172,7 @@ package final class Worker: Sendable {
             metrics.busy(slots.busy)
             do {
                 try await services.coordinator.register(
-                    record(state: state), now: .wallClock, lifetime: configuration.heartbeat * 3)
+                    record(state: state), now: .now, lifetime: configuration.heartbeat * 3)
             } catch {
                 logger.debug("not registered; trying again", metadata: ["error": "\(error)"])
             }

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Pipeline
 import Synchronization
 
 /// A folder of its own for one attempt, made when first asked for and removed at the end.

@@ -1,8 +1,7 @@
 import Glibc
-package import Pipeline
 
 extension Timestamp {
-    /// The wall clock.
+    /// The wall clock: the one thing that this target asks the system for.
     package static var now: Timestamp {
         var time = timespec()
         clock_gettime(CLOCK_REALTIME, &time)
