@@ -104,6 +104,8 @@ let package = Package(
         library("LocalStack", ["ChildProcess", log]),
         library("TestServers", ["LocalStack", "ChildProcess", log], path: "Tests/Support/TestServers"),
         tests("ChildProcessTests", ["ChildProcess"]),
+        tests("PipelineTests", ["Pipeline"]),
+        tests("ConfigurationTests", ["Configuration", "Pipeline", log]),
         tests("TelemetryTests", ["Telemetry", "ChildProcess", log, metrics]),
         tests("AMQPClientTests", ["AMQPClient", "SocketExecutor", log]),
         tests("AMQPClientIntegrationTests", ["AMQPClient", "TestServers", "LocalStack", "ChildProcess", log]),

@@ -111,7 +111,7 @@ struct MappingReader {
     }
 
     func mismatch(_ node: YAMLNode, _ key: String, _ expected: String) {
-        var given = node.typeName
+        var given = "a " + node.typeName
         if case .scalar(_, let text) = node.content { given = "\"\(text.prefix(40))\"" }
         problems.report("\(key) of \(label) must be \(expected), not \(given)", at: node.position)
     }

@@ -25,11 +25,20 @@ package enum PipelineFile {
             throw ConfigurationError(.invalid, problems.sorted)
         }
         let spec = reader.spec()
-        for problem in spec.problems(knownKinds: knownKinds) {
+        for problem in spec.problems(knownKinds: knownKinds) where !isAboutMissingName(problem, in: spec) {
             problems.report(problem.message, at: root.position(at: problem.path))
         }
         try problems.throwIfAny()
         return spec
+    }
+
+    /// What would be said of the name, the kind and the pool of a stage that has no name: that has been reported.
+    private static func isAboutMissingName(_ problem: PipelineProblem, in spec: PipelineSpec) -> Bool {
+        guard problem.path.count == 3, case .index(let index) = problem.path[1], case .key(let key) = problem.path[2],
+            problem.path[0] == "stages", spec.stages.indices.contains(index), spec.stages[index].name.isEmpty
+        else { return false }
+        let stage = spec.stages[index]
+        return key == "name" || key == "kind" && stage.kind.isEmpty || key == "pool" && stage.pool.isEmpty
     }
 
     /// The name that a file gives its pipeline.

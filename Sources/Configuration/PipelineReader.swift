@@ -42,6 +42,9 @@ struct PipelineReader {
         guard let reader = MappingReader(node, label: "a stage", keys: Self.stageKeys, problems: problems) else {
             return StageSpec(name: "", kind: "noop")
         }
+        if reader.node("name") == nil {
+            problems.report("a stage needs a name: lower-case letters, digits, - and _", at: node.position)
+        }
         let name = reader.string("name") ?? ""
         let kind = reader.string("kind") ?? name
         return StageSpec(

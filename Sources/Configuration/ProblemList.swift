@@ -2,8 +2,13 @@ import Pipeline
 
 /// Collects what is wrong with one file, so that all of it is told at once.
 final class ProblemList {
+    /// More than anybody puts right in one go.
+    static let maximum = 200
+
     let file: String
-    private(set) var problems: [ConfigurationProblem] = []
+    private var problems: [ConfigurationProblem] = []
+    private var seen: Set<ConfigurationProblem> = []
+    private var dropped = 0
 
     init(file: String) {
         self.file = file
@@ -11,7 +16,13 @@ final class ProblemList {
 
     func report(_ message: String, at position: SourcePosition?) {
         let problem = ConfigurationProblem(source: file, position: position, message: message)
-        if !problems.contains(problem) { problems.append(problem) }
+        guard seen.insert(problem).inserted else { return }
+        guard problems.count < Self.maximum else {
+            seen.remove(problem)
+            dropped += 1
+            return
+        }
+        problems.append(problem)
     }
 
     /// In the order of their places.
@@ -21,7 +32,8 @@ final class ProblemList {
             let (first, second) = (problems[left].position ?? start, problems[right].position ?? start)
             return first == second ? left < right : first < second
         }
-        return order.map { problems[$0] }
+        let rest = ConfigurationProblem(source: file, message: "and \(dropped) more problems like these")
+        return order.map { problems[$0] } + (dropped > 0 ? [rest] : [])
     }
 
     func throwIfAny() throws(ConfigurationError) {

@@ -24,8 +24,8 @@ package enum NumberText {
     /// `850ms`, `12.3s`, `4m 05s`, `2h 03m`, `3d 04h`.
     package static func duration(seconds: Double) -> String {
         guard seconds.isFinite, seconds >= 0, seconds < 1e12 else { return "?" }
-        if seconds < 1 { return "\(Int((seconds * 1_000).rounded()))ms" }
-        if seconds < 60 { return ((seconds * 10).rounded() / 10).description + "s" }
+        if seconds < 0.9995 { return "\(Int((seconds * 1_000).rounded()))ms" }
+        if seconds < 59.95 { return ((seconds * 10).rounded() / 10).description + "s" }
         let whole = Int(seconds.rounded())
         func two(_ number: Int) -> String { number < 10 ? "0\(number)" : "\(number)" }
         if whole < 3_600 { return "\(whole / 60)m \(two(whole % 60))s" }

@@ -13,6 +13,17 @@ package struct ParameterTemplate: Hashable, Sendable {
     /// The names that a template may always use, whatever the pipeline declares.
     package static let builtIns = ["run.id", "pipeline.name", "event.source", "event.id"]
 
+    /// What the templates of one run are filled with: its parameters and the built-in names.
+    package static func values(
+        parameters: [String: JSONValue], run: RunID, pipeline: String, eventSource: String, eventID: String
+    ) -> [String: JSONValue] {
+        parameters.merging(
+            [
+                "run.id": .string(run.description), "pipeline.name": .string(pipeline),
+                "event.source": .string(eventSource), "event.id": .string(eventID),
+            ], uniquingKeysWith: { _, builtIn in builtIn })
+    }
+
     /// - Throws: ``PipelineError`` when a `${` is not closed or holds no name.
     package init(_ text: String) throws(PipelineError) {
         var parts: [Part] = []

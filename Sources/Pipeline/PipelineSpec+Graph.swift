@@ -47,7 +47,8 @@ extension PipelineSpec {
                 }
             })
         return search.cycles().map { cycle in
-            let names = (cycle.stages + cycle.stages.prefix(1)).map { stages[$0].name }
+            var names = (cycle.stages + cycle.stages.prefix(1)).map { stages[$0].name }
+            if names.count > 20 { names.replaceSubrange(10..<(names.count - 10), with: ["…"]) }
             return PipelineProblem(
                 path: ["stages", .index(cycle.closing.stage), "needs", .index(cycle.closing.position)],
                 message: "the stages need each other in a cycle, \(names.joined(separator: " → ")): take one need out")

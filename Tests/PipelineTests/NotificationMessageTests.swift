@@ -1,7 +1,7 @@
 import Pipeline
 import Testing
 
-@Suite struct NotificationMessageTests {
+@Suite(.timeLimit(.minutes(1))) struct NotificationMessageTests {
     private let start = Timestamp(microseconds: 1_772_366_400_000_000)
 
     private func stage(
@@ -106,7 +106,8 @@ import Testing
 
     @Test(
         arguments: [
-            (0, "0ms"), (0.85, "850ms"), (12.34, "12.3s"), (59.96, "60.0s"), (245, "4m 05s"), (3_599.6, "1h 00m"),
+            (0, "0ms"), (0.85, "850ms"), (12.34, "12.3s"), (59.96, "1m 00s"), (0.9999, "1.0s"), (245, "4m 05s"),
+            (3_599.6, "1h 00m"),
             (7_380, "2h 03m"),
             (273_600, "3d 04h"), (-1, "?"), (.nan, "?"),
         ] as [(Double, String)])

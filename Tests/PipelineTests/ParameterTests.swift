@@ -1,7 +1,7 @@
 import Pipeline
 import Testing
 
-@Suite struct ParameterTests {
+@Suite(.timeLimit(.minutes(1))) struct ParameterTests {
     private let values: [String: JSONValue] = [
         "n": 3, "rate": 0.25, "name": "x", "list": [1, 2], "none": nil, "run.id": "r1", "object": ["b": 1, "a": true],
     ]
@@ -21,6 +21,13 @@ import Testing
         let filled = try ParameterTemplate.fill(
             ["a": ["${n}", ["k": "v-${name}"]], "${n}": true, "x": 1.5], with: values)
         #expect(filled == ["a": [3, ["k": "v-x"]], "${n}": true, "x": 1.5])
+    }
+
+    @Test func builtInNamesAreThereForEveryRun() {
+        let values = ParameterTemplate.values(
+            parameters: ["a": 1], run: RunID("r1"), pipeline: "p", eventSource: "s", eventID: "e")
+        #expect(values == ["a": 1, "run.id": "r1", "pipeline.name": "p", "event.source": "s", "event.id": "e"])
+        #expect(ParameterTemplate.builtIns.allSatisfy { values[$0] != nil })
     }
 
     @Test func faultsNameThePlace() {
