@@ -109,6 +109,8 @@ let package = Package(
         tests("TelemetryTests", ["Telemetry", "ChildProcess", log, metrics]),
         tests("AMQPClientTests", ["AMQPClient", "SocketExecutor", log]),
         tests("AMQPClientIntegrationTests", ["AMQPClient", "TestServers", "LocalStack", "ChildProcess", log]),
+        tests("HTTPTransportTests", ["HTTPTransport"]),
+        tests("HTTPTransportIntegrationTests", ["HTTPTransport", log], resources: [.copy("Peers")]),
         tests("LocalStackTests", ["LocalStack"]),
         tests("LocalStackIntegrationTests", ["LocalStack", "ChildProcess", "TestServers"]),
 

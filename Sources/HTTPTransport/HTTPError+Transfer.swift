@@ -59,6 +59,7 @@ extension Transfer {
         if code == CURLE_OPERATION_TIMEDOUT && !clock.isConnected {
             return .expired(.connect, display: spec.display, timeouts: spec.timeouts)
         }
+        if let mailRefusal, code != CURLE_USE_SSL_FAILED { return mailRefusal.error(display: spec.display) }
         let meaning = CurlFailure(code: code, display: spec.display, isMail: isMail, isAfterHead: isHeadDelivered)
         return HTTPError(
             code: meaning.code, message: meaning.message, isRetryable: meaning.isRetryable, curlText: curlText(code))

@@ -29,6 +29,8 @@ final class Transfer {
     var clock: TransferClock
     /// A cause of our own, found in a callback: it outranks the code libcurl then reports.
     var failure: HTTPError?
+    /// The last refusal of a mail server, in its own words.
+    var mailRefusal: SMTPReply?
     /// Has bytes or an end for its reader since the last flush.
     var isDirty = false
 

@@ -143,7 +143,10 @@ extension Transfer {
 
     func receiveHeader(_ line: UnsafeRawBufferPointer) -> Int {
         received += Int64(line.count)
-        guard case .http(let http) = spec.kind else { return line.count }
+        guard case .http(let http) = spec.kind else {
+            if let refusal = SMTPReply(line) { mailRefusal = refusal }
+            return line.count
+        }
         let step = head.consume(
             line, maximumBytes: configuration.maximumHeaderBytes, maximumCount: configuration.maximumHeaderCount)
         switch step {
