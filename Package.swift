@@ -83,7 +83,11 @@ let package = Package(
 
         // The stages.
         library(
-            "StageSupport", ["Pipeline", "WorkerRuntime", "ObjectStorage", log, crypto], path: "Sources/Stages/Support"),
+            "StageSupport",
+            [
+                "Pipeline", "WorkerRuntime", "ObjectStorage", "HTTPTransport", "MLflowClient", "ChildProcess", log,
+                crypto,
+            ], path: "Sources/Stages/Support"),
         library(
             "IngestStage",
             ["Pipeline", "StageSupport", "WorkerRuntime", "ObjectStorage", "HTTPTransport", log, crypto],
@@ -111,6 +115,10 @@ let package = Package(
         tests("AMQPClientIntegrationTests", ["AMQPClient", "TestServers", "LocalStack", "ChildProcess", log]),
         tests("HTTPTransportTests", ["HTTPTransport"]),
         tests("HTTPTransportIntegrationTests", ["HTTPTransport", log], resources: [.copy("Peers")]),
+        tests("PostgresClientTests", ["PostgresClient"]),
+        tests("PostgresClientIntegrationTests", ["PostgresClient", "TestServers", "LocalStack", log]),
+        tests("RedisClientTests", ["RedisClient"]),
+        tests("RedisClientIntegrationTests", ["RedisClient", "TestServers", "LocalStack", log]),
         tests("LocalStackTests", ["LocalStack"]),
         tests("LocalStackIntegrationTests", ["LocalStack", "ChildProcess", "TestServers"]),
 
@@ -119,7 +127,7 @@ let package = Package(
             dependencies: [
                 "Pipeline", "Configuration", "Ledger", "Coordination", "Broker", "Scheduler", "WorkerRuntime",
                 "IngestStage", "ModelStages", "RegisterStage", "NotifyStage", "StageSupport",
-                "ObjectStorage", "MLflowClient", "HTTPTransport", "Telemetry", "LocalStack",
+                "ObjectStorage", "MLflowClient", "HTTPTransport", "Telemetry", "LocalStack", "ChildProcess",
                 "AMQPClient", "RedisClient", "PostgresClient", arguments, log, metrics, crypto,
             ],
             swiftSettings: settings),

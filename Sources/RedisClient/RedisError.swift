@@ -27,7 +27,7 @@ package struct RedisError: Error, Sendable, CustomStringConvertible {
     }
 
     /// Classifies an error reply by its first word.
-    init(reply: String) {
+    package init(reply: String) {
         code =
             switch reply.prefix(while: { $0 != " " }) {
             case "WRONGPASS", "NOAUTH": .authenticationFailed
