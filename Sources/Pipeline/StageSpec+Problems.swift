@@ -37,7 +37,24 @@ extension PipelineSpec {
             return problems
         }
         templateProblems(in: stage.parameters, at: ["parameters"], report)
+        if stage.kind == "evaluate", let gate = stage.parameters["gate"], let fault = gateFault(of: gate) {
+            report(["parameters", "gate"], fault)
+        }
         return problems
+    }
+
+    /// What is wrong with a gate once the parameters' defaults are filled in; nil as well when a default of null
+    /// leaves it open what the gate will be.
+    private func gateFault(of gate: JSONValue) -> String? {
+        let defaults = parameters.filter { !$0.value.isNull }
+        // A reference that cannot be filled is reported, where it is wrong, in its own place.
+        guard let filled = try? ParameterTemplate.fill(gate, with: defaults) else { return nil }
+        do throws(PipelineError) {
+            _ = try GatePolicy(json: filled)
+            return nil
+        } catch {
+            return error.message
+        }
     }
 
     private func retryProblems(of retry: RetryPolicy, _ report: ([PathElement], String) -> Void) {

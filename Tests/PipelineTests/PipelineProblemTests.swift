@@ -116,6 +116,23 @@ import Testing
             ])
     }
 
+    @Test func gatesAreChecked() {
+        var stage = StageSpec(name: "judge", kind: "evaluate")
+        stage.parameters = ["gate": ["rules": [["metric": "loss", "mx": 3]]]]
+        #expect(
+            problems([stage]) == [
+                "stages[0].parameters.gate: gate rule 1 (loss) has the key \"mx\", which does not belong there: "
+                    + "did you mean \"max\"?"
+            ])
+        stage.parameters = ["gate": ["rules": [["metric": "loss", "max": "${limit}"]]]]
+        #expect(problems([stage], parameters: ["limit": 3]) == [])
+        #expect(problems([stage], parameters: ["limit": nil]) == [])
+        #expect(
+            problems([stage], parameters: ["limit": "x"]) == [
+                "stages[0].parameters.gate: gate rule 1 (loss) has max: \"x\", which is not a number"
+            ])
+    }
+
     @Test func schedulesAreChecked() {
         let spec = PipelineSpec(
             name: "p", parameters: ["n": 1], stages: [.noop("a")],
