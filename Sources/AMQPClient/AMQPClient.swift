@@ -140,7 +140,8 @@ package final class AMQPClient: Sendable {
         subscriber.consume(queue: queue, prefetch: prefetch, consumerTag: consumerTag, exclusive: exclusive)
     }
 
-    /// Takes one message, to be settled like any delivery.
+    /// Takes one message, to be settled like any delivery. All share a channel, so a call for a queue
+    /// that does not exist gives back what was taken this way and is not settled.
     /// - Returns: nil if none is ready.
     package func get(queue: String) async throws -> AMQPDelivery? {
         try await subscriber.get(queue: queue)

@@ -39,7 +39,7 @@ struct OwnBroker {
         let status = try runProgram(
             "/usr/lib/rabbitmq/bin/rabbitmqctl", arguments,
             [
-                "HOME": try FolderSearch.find("home", under: folder),
+                "HOME": "\(folder)/\(ServerName.rabbitMQ.rawValue)/home",
                 "RABBITMQ_NODENAME": "martlet@localhost", "RABBITMQ_CONF_ENV_FILE": "/dev/null",
                 "ERL_EPMD_PORT": try ports["epmd"],
                 "RABBITMQ_CTL_DIST_PORT_MIN": try ports["amqp-tools"],
@@ -62,16 +62,6 @@ struct PortsFile {
             guard let key = text.firstRange(of: "\"\(name)\"") else { throw Overdue(what: "no port \(name)") }
             return String(text[key.upperBound...].drop { !$0.isNumber }.prefix { $0.isNumber })
         }
-    }
-}
-
-enum FolderSearch {
-    /// The Erlang cookie is in the broker's home, one level below the stack's folder.
-    static func find(_ name: String, under folder: String) throws -> String {
-        for server in ["rabbitmq", "rabbitMQ", "broker"] where access("\(folder)/\(server)/\(name)", F_OK) == 0 {
-            return "\(folder)/\(server)/\(name)"
-        }
-        throw Overdue(what: "no \(name) under \(folder)")
     }
 }
 

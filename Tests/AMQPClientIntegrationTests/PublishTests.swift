@@ -20,11 +20,15 @@ import Testing
                     messageID: "id-1", timestamp: 1_234_567_890, type: "a.b", userID: nil, appID: "app")
                 try await client.publish(message, to: "", routingKey: queue)
                 let delivery = try #require(try await client.get(queue: queue))
-                #expect(delivery.message == message)
+                for (name, value) in message.headers { #expect(delivery.message.headers[name] == value, "\(name)") }
+                var received = delivery.message
+                // Added by quorum queues.
+                #expect((received.headers.removeValue(forKey: "x-delivery-count")?.integer ?? 0) == 0)
+                #expect(received == message)
                 #expect(delivery.routingKey == queue)
                 #expect(!delivery.redelivered && !delivery.isOversized)
                 delivery.ack()
-                try await eventually("queue empty") { try await client.get(queue: queue) == nil }
+                try await eventually("queue empty") { try await client.get(queue: queue)?.text == nil }
             }
         }
     }

@@ -47,6 +47,8 @@ final class RPCChannel: AMQPChannel {
         }
         guard let call = waiting.popFirst() else { return }
         guard !call.isComplete else { return next() }
+        // A refusal would take the channel and with it settlements that were made before this question.
+        settle()
         do throws(AMQPError) {
             defer { link.output.arena.recycle() }
             try call.request(link.output, number)
