@@ -1,4 +1,3 @@
-import Foundation
 import Glibc
 
 /// `stack.env`: what the local stack tells the other commands, as `KEY=VALUE` lines. Holds secrets, so only its
@@ -32,17 +31,26 @@ package enum StackFile {
         let temporary = path + ".\(getpid()).new"
         let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o600)
         guard descriptor >= 0 else { throw unwritable(path) }
-        let handle = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
-        do {
-            // A file that was there before keeps its mode.
-            guard fchmod(descriptor, 0o600) == 0 else { throw unwritable(path) }
-            try handle.write(contentsOf: Data(text.utf8))
-            try handle.synchronize()
-            guard rename(temporary, path) == 0 else { throw unwritable(path) }
-        } catch {
+        defer { close(descriptor) }
+        // A file that was there before keeps its mode.
+        guard fchmod(descriptor, 0o600) == 0, writeAll(Array(text.utf8), to: descriptor), fsync(descriptor) == 0,
+            rename(temporary, path) == 0
+        else {
+            let error = unwritable(path)
             unlink(temporary)
-            throw unwritable(path)
+            throw error
         }
+    }
+
+    private static func writeAll(_ bytes: [UInt8], to descriptor: Int32) -> Bool {
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { return false }
+            rest = rest.dropFirst(count)
+        }
+        return true
     }
 
     /// - Throws: ``ConfigurationError`` naming the line that is not `KEY=VALUE`.

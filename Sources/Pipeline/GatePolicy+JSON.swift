@@ -57,7 +57,9 @@ private struct GateRuleReader {
             throw refusal("needs a metric, such as candidate.perplexity")
         }
         if metric.hasPrefix("candidate.") { metric.removeFirst("candidate.".count) }
-        guard metric.split(separator: ".", omittingEmptySubsequences: false).allSatisfy({ !$0.isEmpty }) else {
+        guard metric.split(separator: ".", omittingEmptySubsequences: false).allSatisfy({ !$0.isEmpty }),
+            Self.isName(metric), metric.utf8.count <= 80
+        else {
             throw refusal(
                 "has the metric \"\(metric.prefix(80))\", which is not a path: write names with dots between them")
         }
@@ -72,12 +74,21 @@ private struct GateRuleReader {
             let fault = named.isEmpty ? "has no condition" : "has the conditions \(named.joined(separator: " and "))"
             throw refusal("\(fault): give exactly one of \(Self.conditions.joined(separator: ", "))")
         }
-        if let name = members["name"], name.stringValue?.isEmpty ?? true {
-            throw refusal("has a name that is not a text")
+        if let name = members["name"], !Self.isName(name.stringValue ?? "") {
+            throw refusal("has a name that is not of 1 to 100 letters, digits, spaces and -_./")
         }
         return GateRule(
             name: members["name"]?.stringValue ?? "\(metric) \(condition)", metric: metric,
             condition: try self.condition(condition, metric: metric))
+    }
+
+    /// What MLflow takes as a part of a tag's name.
+    private static func isName(_ text: String) -> Bool {
+        (1...100).contains(text.utf8.count)
+            && text.utf8.allSatisfy { byte in
+                (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte) || (0x30...0x39).contains(byte)
+                    || [0x20, 0x2D, 0x2E, 0x2F, 0x5F].contains(byte)
+            }
     }
 
     private func condition(_ key: String, metric: String) throws(PipelineError) -> GateRule.Condition {

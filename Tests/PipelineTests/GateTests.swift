@@ -106,6 +106,10 @@ import Testing
             ([1], "the gate must be an object with rules, not array"),
             (["rules": [["max": 2]]], "gate rule 1 needs a metric, such as candidate.perplexity"),
             (
+                ["rules": [["name": "a%b", "metric": "loss", "max": 1]]],
+                "gate rule 1 (a%b) has a name that is not of 1 to 100 letters, digits, spaces and -_./"
+            ),
+            (
                 ["rules": [["metric": "loss"]]],
                 "gate rule 1 (loss) has no condition: give exactly one of max, min, max_ratio_to, min_ratio_to, "
                     + "min_improvement_over, no_worse_than"
