@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy
 import torch
 
-from .columns import Columns, Row
+from . import attention
+from .columns import Row
 from .failures import permanent
 from .safefiles import read_header, weight_files
 
 
 def load_model(directory: str, device: torch.device, dtype: torch.dtype):
     """A causal language model from a safetensors folder; anything that would need unpickling is refused."""
-    import os
-
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    attention.register()
     for name in weight_files(directory):
         read_header(os.path.join(directory, name))
     try:
+        grouped = AutoConfig.from_pretrained(directory, local_files_only=True).model_type in attention.MODEL_TYPES
         model = AutoModelForCausalLM.from_pretrained(
             directory,
             dtype=dtype,
-            attn_implementation="sdpa",
+            attn_implementation=attention.NAME if grouped else "sdpa",
             use_safetensors=True,
             local_files_only=True,
             trust_remote_code=False,
@@ -46,52 +49,84 @@ def load_tokenizer(directory: str):
 
 
 class Batch:
-    """Rows padded to the longest, with what attention and loss need, on the device.
+    """Rows with what attention and loss need, on the device, in one of two layouts.
 
-    ids, positions: [rows, length]. attention: [rows, 1, length, length], true where a token may look: at
-    itself and at earlier tokens of its own example. targets: the flat positions whose *next* token is
-    an answer token of the same example, and those next tokens, and the examples they belong to.
+    Flat, for models whose attention can be grouped: all rows one after another, no padding, and a
+    :class:`attention.Grouping`. Padded, for any other: rows of the longest one's length, and a mask of
+    [rows, 1, length, length] that is true where a token may look, at itself and at earlier tokens of its own
+    example.
+
+    targets: the tokens to predict, the answer tokens. target_positions: the flat positions just before them.
+    target_segments: the examples they belong to.
     """
 
-    def __init__(self, rows: list[Row], pad: int, device: torch.device):
-        length = max(len(row.ids) for row in rows)
-        shape = (len(rows), length)
-        ids = numpy.full(shape, pad, numpy.int64)
-        positions = numpy.zeros(shape, numpy.int64)
-        # Padding is a segment of its own: its tokens look at each other, so no row of attention is empty.
-        segments = numpy.full(shape, -1, numpy.int64)
-        mask = numpy.zeros(shape, bool)
-        for index, row in enumerate(rows):
-            end = len(row.ids)
-            ids[index, :end] = row.ids
-            positions[index, :end] = row.positions
-            segments[index, :end] = row.segments
-            mask[index, :end] = row.mask
-        wanted = mask[:, 1:] & (segments[:, 1:] == segments[:, :-1])
+    def __init__(self, rows: list[Row], pad: int, device: torch.device, flat: bool):
+        if flat:
+            parts = [_join([row.ids for row in rows]), _join([row.positions for row in rows]),
+                     _join([row.segments for row in rows]), _join([row.mask for row in rows])]  # fmt: skip
+            ids, positions, segments, mask = (part[None] for part in parts)
+        else:
+            ids, positions, segments, mask = _padded(rows, pad)
+        ids = ids.astype(numpy.int64)
+        # The first token of an example is never a target: what precedes it belongs to another.
+        wanted = (mask[:, 1:] != 0) & (segments[:, 1:] == segments[:, :-1])
         line, column = numpy.nonzero(wanted)
         self.tokens = int((segments >= 0).sum())
         self.ids = torch.from_numpy(ids).to(device)
-        self.positions = torch.from_numpy(positions).to(device)
-        spans = torch.from_numpy(segments).to(device)
-        causal = torch.ones(length, length, dtype=torch.bool, device=device).tril()
-        self.attention = ((spans[:, :, None] == spans[:, None, :]) & causal)[:, None]
-        self.target_positions = torch.from_numpy(line * length + column).to(device)
+        self.positions = torch.from_numpy(positions.astype(numpy.int64)).to(device)
+        self.target_positions = torch.from_numpy(line * ids.shape[1] + column).to(device)
         self.targets = torch.from_numpy(ids[line, column + 1]).to(device)
         self.target_segments = segments[line, column]
+        if flat:
+            starts = numpy.flatnonzero(positions[0] == 0)
+            lengths = numpy.diff(numpy.append(starts, ids.shape[1])).tolist()
+            # A ready-made mask of four dimensions keeps Transformers from building one; it is never read.
+            self.attention = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=device)
+            self.options = {"grouping": attention.Grouping(lengths, device)}
+        else:
+            spans = torch.from_numpy(segments).to(device)
+            causal = torch.ones(ids.shape[1], ids.shape[1], dtype=torch.bool, device=device).tril()
+            self.attention = ((spans[:, :, None] == spans[:, None, :]) & causal)[:, None]
+            self.options = {}
 
     @property
     def target_count(self) -> int:
         return len(self.target_segments)
 
 
+def _join(parts: list[numpy.ndarray]) -> numpy.ndarray:
+    return parts[0] if len(parts) == 1 else numpy.concatenate(parts)
+
+
+def _padded(rows: list[Row], pad: int) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray, numpy.ndarray]:
+    shape = (len(rows), max(len(row.ids) for row in rows))
+    ids = numpy.full(shape, pad, numpy.int64)
+    positions = numpy.zeros(shape, numpy.int64)
+    # Padding is a segment of its own: its tokens look at each other, so no row of attention is empty.
+    segments = numpy.full(shape, -1, numpy.int64)
+    mask = numpy.zeros(shape, numpy.uint8)
+    for index, row in enumerate(rows):
+        end = len(row.ids)
+        ids[index, :end] = row.ids
+        positions[index, :end] = row.positions
+        segments[index, :end] = row.segments
+        mask[index, :end] = row.mask
+    return ids, positions, segments, mask
+
+
+def is_flat(model) -> bool:
+    return model.config._attn_implementation == attention.NAME
+
+
 def hidden_at_targets(model, batch: Batch) -> torch.Tensor:
     """The last hidden states that predict an answer token: [targets, hidden]. The output layer, a fifth of a
     small model's work, then runs on these alone."""
-    decoder = model.get_base_model().model if hasattr(model, "get_base_model") else model.model
-    hidden = decoder(
-        input_ids=batch.ids, attention_mask=batch.attention, position_ids=batch.positions, use_cache=False
-    ).last_hidden_state
-    return hidden.reshape(-1, hidden.shape[-1])[batch.target_positions]
+    causal = model.get_base_model() if hasattr(model, "get_base_model") else model
+    hidden = causal.get_decoder()(
+        input_ids=batch.ids, attention_mask=batch.attention, position_ids=batch.positions, use_cache=False,
+        **batch.options,
+    ).last_hidden_state  # fmt: skip
+    return hidden.reshape(-1, hidden.shape[-1]).index_select(0, batch.target_positions)
 
 
 def output_weight(model) -> torch.Tensor:
@@ -146,8 +181,3 @@ class SummedCrossEntropy(torch.autograd.Function):
 def summed_loss(model, batch: Batch) -> torch.Tensor:
     """The loss of the batch's answer tokens, summed (float32), with gradients."""
     return SummedCrossEntropy.apply(hidden_at_targets(model, batch), output_weight(model), batch.targets)
-
-
-def batches(columns: Columns, bins: list[int], size: int, pad: int, device: torch.device):
-    for start in range(0, len(bins), size):
-        yield Batch([columns.row(index) for index in bins[start : start + size]], pad, device)

@@ -98,6 +98,21 @@ def set_threads(threads: int) -> None:
 
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
+    # Determinism would also fill every fresh tensor; nothing here reads what it has not written.
+    torch.utils.deterministic.fill_uninitialized_memory = False
+    _keep_freed_memory()
+
+
+def _keep_freed_memory() -> None:
+    """Lets the C library keep large freed blocks: a step allocates the same sizes again, and returning them to
+    the kernel in between costs a tenth of the step in page faults."""
+    import ctypes
+
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        trim_threshold, mmap_threshold = -1, -3
+        mallopt(ctypes.c_int(mmap_threshold), ctypes.c_int(1 << 30))
+        mallopt(ctypes.c_int(trim_threshold), ctypes.c_int(2**31 - 1))
 
 
 def require(condition: bool, failure: StageFailure) -> None:

@@ -9,7 +9,7 @@ import numpy
 import torch
 
 from .columns import Columns, Row
-from .model import Batch, hidden_at_targets, output_weight
+from .model import Batch, hidden_at_targets, is_flat, output_weight
 from .packing import first_fit_decreasing
 
 _CHUNK = 256
@@ -58,7 +58,7 @@ def score(model, rows: list[Row], examples: int, size: int, pad: int, device: to
     model.eval()
     weight = output_weight(model)
     for start in range(0, len(rows), size):
-        batch = Batch(rows[start : start + size], pad, device)
+        batch = Batch(rows[start : start + size], pad, device, is_flat(model))
         hidden = hidden_at_targets(model, batch)
         for begin in range(0, batch.target_count, _CHUNK):
             wanted = batch.targets[begin : begin + _CHUNK, None]

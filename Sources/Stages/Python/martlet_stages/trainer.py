@@ -14,7 +14,7 @@ from .checkpoint import write_checkpoint
 from .columns import Columns
 from .events import EventStream
 from .failures import Released, is_out_of_memory, out_of_memory
-from .model import Batch, summed_loss
+from .model import Batch, is_flat, summed_loss
 from .optimizer import MasterAdamW, learning_rate
 from .runtime import StopRequest, log
 from .scoring import score
@@ -67,6 +67,7 @@ class Trainer:
         self.device = device
         self.events = events
         self.stop = stop
+        self.flat = is_flat(model)
         self.step = 0
         self.curve: list[Point] = []
         self.tokens = 0
@@ -119,7 +120,7 @@ class Trainer:
             for start in range(0, len(rows), plan.micro_batch):
                 picked = [self.columns.row(index) for index in rows[start : start + plan.micro_batch]]
                 length = max(len(row.ids) for row in picked)
-                batch = Batch(picked, self.pad, self.device)
+                batch = Batch(picked, self.pad, self.device, self.flat)
                 # Divided by the known number of answer tokens before the sum, so that bfloat16 gradients stay small.
                 loss = summed_loss(self.model, batch)
                 (loss / max(1, wanted)).backward()
