@@ -26,6 +26,9 @@ final class CurlInbox: Sendable {
 
     private let state = Mutex(State())
 
+    private static let startError = HTTPError(
+        code: .other, message: "libcurl or its thread could not be started; is the process out of memory or threads?",
+        isRetryable: true)
     private static let closedError = HTTPError(
         code: .closed, message: "the HTTP transport is closed; make calls before shutting down")
 
@@ -60,8 +63,12 @@ final class CurlInbox: Sendable {
             }
             return nil
         }
+        guard let refused else { return }
+        let isClosed = state.withLock { state in
+            if case .idle = state.phase { false } else { true }
+        }
         switch refused {
-        case .start(_, _, let channel): channel.finish(.failure(Self.closedError))
+        case .start(_, _, let channel): channel.finish(.failure(isClosed ? Self.closedError : Self.startError))
         case .close(let continuation): continuation?.resume()
         default: break
         }

@@ -31,14 +31,11 @@ final class CurlLoop {
         multi: UnsafeMutableRawPointer, inbox: CurlInbox, configuration: HTTPTransportConfiguration
     ) -> Bool {
         let loop = Unmanaged.passRetained(CurlLoop(multi: multi, inbox: inbox, configuration: configuration))
-        var attributes = pthread_attr_t()
-        pthread_attr_init(&attributes)
-        defer { pthread_attr_destroy(&attributes) }
-        pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
         var thread = pthread_t()
         let result = pthread_create(
-            &thread, &attributes,
+            &thread, nil,
             { context in
+                pthread_detach(pthread_self())
                 guard let context else { return nil }
                 Unmanaged<CurlLoop>.fromOpaque(context).takeRetainedValue().run()
                 return nil

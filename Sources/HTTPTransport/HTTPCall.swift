@@ -81,7 +81,7 @@ struct HTTPCall {
         let id = engine.makeID()
         let channel = ResponseChannel(limit: configuration.streamBufferSize)
         var upload = UploadSource.none
-        var pump: Task<Void, Never>?
+        var source: (pipe: UploadPipe, stream: any AsyncSequence<[UInt8], any Error> & Sendable)?
         switch request.body {
         case .none:
             break
@@ -92,26 +92,23 @@ struct HTTPCall {
         case .stream(let length, let makeStream):
             let pipe = UploadPipe(limit: configuration.streamBufferSize) { engine.send(.resumeSending(id)) }
             upload = .pipe(pipe, length: length)
-            let source = makeStream()
-            // Unstructured, because an answer may begin, and this call return, before the body is sent; the lease
-            // cancels it, and the transfer's end closes the pipe under it.
-            pump = Task { await pipe.pump(source) }
+            source = (pipe, makeStream())
         }
+        let spec = try await spec(url, upload: upload)
+        // Unstructured, because an answer may begin, and this call return, before the body is sent; the lease
+        // cancels it, and the transfer's end closes the pipe under it.
+        let pump = source.map { source in Task { await source.pipe.pump(source.stream) } }
         let lease = TransferLease(
-            id: id, channel: channel, display: url.display(hidesPath: request.hidesPath), engine: engine, pump: pump)
-        engine.send(.start(id, try spec(url, upload: upload), channel))
+            id: id, channel: channel, display: spec.display, engine: engine, pump: pump)
+        engine.send(.start(id, spec, channel))
         let head = try await lease.head()
         return HTTPResponse(status: head.status, headers: head.headers, body: HTTPResponseBody(lease: lease))
     }
 
-    private func spec(_ url: CurlURL, upload: UploadSource) throws -> TransferSpec {
+    private func spec(_ url: CurlURL, upload: UploadSource) async throws -> TransferSpec {
         let proxy = (request.proxy ?? transport.configuration.proxy).proxy(scheme: url.scheme, host: url.host)
         let lines = try HeaderLines(request, bodyLength: upload.length).lines
-        if let address = IPAddress(url.host.trimmingBrackets()),
-            let kind = request.addressPolicy.refusal(host: url.host, address: address)
-        {
-            throw HTTPError.addressRefused(host: url.host, address: address, kind: kind)
-        }
+        if proxy != nil { try await checkTarget(url) }
         return TransferSpec(
             url: url.whole, display: url.display(hidesPath: request.hidesPath), origin: url.origin,
             host: url.host.trimmingBrackets(), proxy: proxy, addressPolicy: request.addressPolicy,
@@ -123,6 +120,17 @@ struct HTTPCall {
                     expectsContinue: request.expectsContinue, decompressionLimit: request.decompressionLimit,
                     destination: destination,
                     hasRange: request.headers.contains { $0.name.equalsIgnoringASCIICase("Range") })))
+    }
+
+    /// Behind a proxy no connection of ours shows the target's address: what can be known here is checked here.
+    private func checkTarget(_ url: CurlURL) async throws {
+        guard request.addressPolicy.isPublicOnly else { return }
+        let host = url.host.trimmingBrackets()
+        let addresses = if let literal = IPAddress(host) { [literal] } else { await HostAddresses.resolve(host) }
+        for address in addresses {
+            guard let kind = request.addressPolicy.refusal(host: host, address: address) else { continue }
+            throw HTTPError.addressRefused(host: host, address: address, kind: kind)
+        }
     }
 
     // MARK: Redirects

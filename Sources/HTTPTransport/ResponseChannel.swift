@@ -25,7 +25,8 @@ final class ResponseChannel: Sendable {
 
     /// - Parameter limit: bytes that may wait for the reader; a write may overshoot it once.
     init(limit: Int) {
-        self.limit = limit
+        // With no room at all nothing would ever move.
+        self.limit = max(limit, 16 << 10)
     }
 
     // MARK: The transport's side

@@ -106,9 +106,10 @@ extension Transfer {
 }
 
 extension Duration {
+    /// Rounded down, at most the 24 days that libcurl takes.
     var wholeMilliseconds: Int {
         let (seconds, attoseconds) = components
-        return Int(clamping: seconds.multipliedReportingOverflow(by: 1000).partialValue)
-            + Int(attoseconds / 1_000_000_000_000_000)
+        guard seconds < Int64(Int32.max) / 1000 else { return Int(Int32.max) }
+        return max(0, Int(seconds * 1000 + attoseconds / 1_000_000_000_000_000))
     }
 }

@@ -144,7 +144,12 @@ extension Transfer {
     func receiveHeader(_ line: UnsafeRawBufferPointer) -> Int {
         received += Int64(line.count)
         guard case .http(let http) = spec.kind else {
-            if let refusal = SMTPReply(line) { mailRefusal = refusal }
+            if let refusal = SMTPReply(line) {
+                mailRefusal = refusal
+            } else if line.first == UInt8(ascii: "3") || line.starts(with: Array("250".utf8)) {
+                // libcurl found a way around the refusal. The 221 of a farewell says nothing.
+                mailRefusal = nil
+            }
             return line.count
         }
         let step = head.consume(

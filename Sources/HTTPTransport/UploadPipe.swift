@@ -30,7 +30,8 @@ final class UploadPipe: Sendable {
     ///   - limit: bytes that wait before the producer has to.
     ///   - resume: called, outside the lock, when a reader that found nothing can read again.
     init(limit: Int, resume: @escaping @Sendable () -> Void) {
-        self.limit = limit
+        // With no room at all nothing would ever move.
+        self.limit = max(limit, 16 << 10)
         self.resume = resume
     }
 

@@ -28,7 +28,7 @@ struct LargeBodyTests {
     }
 
     @Test func aDownloadWithASlowReaderStaysSmall() async throws {
-        let peer = try Peer("http_peer")
+        let peer = try await Peer.shared()
         let transport = makeTransport()
         let growth = try await growth {
             let response = try await transport.send(HTTPRequest(url: peer.url + "/bytes?n=\(Self.size)"))
@@ -46,7 +46,7 @@ struct LargeBodyTests {
     }
 
     @Test func aStreamedUploadStaysSmall() async throws {
-        let peer = try Peer("http_peer")
+        let peer = try await Peer.shared()
         let transport = makeTransport()
         let growth = try await growth {
             let response = try await transport.send(
@@ -62,7 +62,7 @@ struct LargeBodyTests {
     }
 
     @Test func filesGoUpAndDownWithoutPassingThroughMemory() async throws {
-        let peer = try Peer("http_peer")
+        let peer = try await Peer.shared()
         let transport = makeTransport()
         try await withTemporaryFolder { folder in
             let path = folder + "/large"

@@ -26,7 +26,7 @@ struct MailTests {
     }
 
     /// What Python's own parser makes of the mail: an opinion that is not ours.
-    private func parsed(_ raw: String, folder: String) throws -> [String: String] {
+    private func parsed(_ raw: String, folder: String) async throws -> [String: String] {
         let script = """
             import email, email.policy, json, sys
             m = email.message_from_bytes(open(sys.argv[1], "rb").read(), policy=email.policy.default)
@@ -36,20 +36,23 @@ struct MailTests {
             """
         let path = folder + "/mail"
         try Data(raw.unicodeScalars.map { UInt8($0.value) }).write(to: URL(fileURLWithPath: path))
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = ["python3", "-c", script, path]
-        let output = Pipe()
-        process.standardOutput = output
-        try process.run()
-        let data = output.fileHandleForReading.readDataToEndOfFile()
-        process.waitUntilExit()
+        let data = try await offPool {
+            let process = Process()
+            process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+            process.arguments = ["python3", "-c", script, path]
+            let output = Pipe()
+            process.standardOutput = output
+            try process.run()
+            let data = output.fileHandleForReading.readDataToEndOfFile()
+            process.waitUntilExit()
+            return data
+        }
         return try JSONDecoder().decode([String: String].self, from: data)
     }
 
     @Test func aMailArrivesAsItWasWritten() async throws {
         try await withTemporaryFolder { folder in
-            let peer = try Peer("smtp_peer", [folder + "/out", "plain"])
+            let peer = try await Peer.start("smtp_peer", [folder + "/out", "plain"])
             let transport = makeTransport()
             try await transport.sendMail(
                 message, server: SMTPServer(host: "127.0.0.1", port: peer.port, security: .none, clientName: "me.local")
@@ -63,7 +66,7 @@ struct MailTests {
             let raw = taken.raw.replacing("\r\n..", with: "\r\n.")
             #expect(raw.unicodeScalars.allSatisfy { $0.value < 128 })
             #expect(raw.components(separatedBy: "\r\n").allSatisfy { $0.utf8.count <= 78 && !$0.contains("\n") })
-            let parsed = try parsed(raw, folder: folder)
+            let parsed = try await parsed(raw, folder: folder)
             #expect(parsed["subject"] == message.subject)
             #expect(parsed["from"] == "\"Märtlet, the \\\"swift\\\"\" <martlet@example.com>")
             #expect(parsed["to"] == "a@example.com, B <b@example.com>")
@@ -77,8 +80,9 @@ struct MailTests {
     @Test(arguments: ["starttls", "tls"])
     func loginsGoOverTLS(mode: String) async throws {
         try await withTemporaryFolder { folder in
-            let certificates = try Certificates(folder: folder)
-            let peer = try Peer("smtp_peer", [folder + "/out", mode, certificates.certificate, certificates.key])
+            let certificates = try await Certificates.make(folder: folder)
+            let peer = try await Peer.start(
+                "smtp_peer", [folder + "/out", mode, certificates.certificate, certificates.key])
             let transport = makeTransport { $0.certificateAuthorityFile = certificates.authority }
             var server = SMTPServer(
                 host: "127.0.0.1", port: peer.port, security: mode == "tls" ? .tls : .requiredStartTLS,
@@ -107,7 +111,7 @@ struct MailTests {
 
     @Test func refusalsAreQuotedAndClassified() async throws {
         try await withTemporaryFolder { folder in
-            let peer = try Peer("smtp_peer", [folder + "/out", "plain"])
+            let peer = try await Peer.start("smtp_peer", [folder + "/out", "plain"])
             let transport = makeTransport()
             let server = SMTPServer(host: "127.0.0.1", port: peer.port, security: .none)
             for (address, isRetryable, reply) in [
@@ -149,7 +153,7 @@ struct MailTests {
     }
 
     @Test func aSilentServerIsATimeout() async throws {
-        let peer = try Peer("http_peer")
+        let peer = try await Peer.start("http_peer")
         let transport = makeTransport()
         let error = await #expect(throws: HTTPError.self) {
             try await transport.sendMail(

@@ -7,10 +7,9 @@ import Testing
 final class Peer: Sendable {
     let port: Int
     private let input: Pipe
-    private let process: SendableProcess
 
     /// - Parameter arguments: a script in `Peers`, and its arguments.
-    init(_ script: String, _ arguments: [String] = []) throws {
+    private init(_ script: String, _ arguments: [String] = []) throws {
         let file = try #require(
             Bundle.module.url(forResource: script, withExtension: "py", subdirectory: "Peers"), "no peer \(script)")
         let process = Process()
@@ -21,22 +20,32 @@ final class Peer: Sendable {
         process.standardInput = input
         process.standardOutput = output
         try process.run()
-        self.process = SendableProcess(process: process)
         let line = String(decoding: output.fileHandleForReading.availableData, as: UTF8.self)
         port = try #require(
             Int(line.trimmingCharacters(in: .whitespacesAndNewlines)), "the peer \(script) did not start: \(line)")
     }
 
-    /// One server for every test that needs no other: tests tell themselves apart by `key=`.
-    static func shared() throws -> Peer {
-        try common.get()
+    /// Starts one without blocking the threads that all tests share.
+    static func start(_ script: String, _ arguments: [String] = []) async throws -> Peer {
+        try await offPool { try Peer(script, arguments) }
     }
 
-    private static let common = Result { try Peer("http_peer") }
+    /// One server for every test that needs no other: tests tell themselves apart by `key=`.
+    static func shared() async throws -> Peer {
+        try await common.value
+    }
+
+    /// Another, where a test needs two origins.
+    static func second() async throws -> Peer {
+        try await other.value
+    }
+
+    // Unstructured, as they outlive the test that asks first.
+    private static let common = Task { try await start("http_peer") }
+    private static let other = Task { try await start("http_peer") }
 
     deinit {
         try? input.fileHandleForWriting.close()
-        process.process.waitUntilExit()
     }
 
     var url: String { "http://127.0.0.1:\(port)" }
@@ -48,10 +57,5 @@ final class Peer: Sendable {
         let count = Int(String(decoding: try await response.body.collect(upTo: 100), as: UTF8.self))
         await transport.close()
         return try #require(count)
-    }
-
-    /// `Process` is used by `init` and then by `deinit` alone, which cannot overlap.
-    private struct SendableProcess: @unchecked Sendable {
-        let process: Process
     }
 }

@@ -8,8 +8,8 @@ struct RequestTests {
     let peer: Peer
     let transport = makeTransport()
 
-    init() throws {
-        peer = try Peer.shared()
+    init() async throws {
+        peer = try await Peer.shared()
     }
 
     @Test func theTargetAndTheHeadersArriveAsTheyAre() async throws {

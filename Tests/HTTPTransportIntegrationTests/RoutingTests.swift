@@ -10,9 +10,9 @@ struct RoutingTests {
     let other: Peer
     let transport = makeTransport()
 
-    init() throws {
-        peer = try Peer.shared()
-        other = try Peer("http_peer")
+    init() async throws {
+        peer = try await Peer.shared()
+        other = try await Peer.second()
     }
 
     private let credentials = [
@@ -125,6 +125,18 @@ struct RoutingTests {
                 proxy: HTTPProxy(http: peer.url)))
         #expect(try await overridden.text().contains("proxied"))
         await transport.close()
+    }
+
+    @Test(arguments: ["127.0.0.1", "localhost", "[::1]", "169.254.169.254"])
+    func aProxyIsNoWayAroundTheAddressPolicy(host: String) async throws {
+        let error = await #expect(throws: HTTPError.self) {
+            try await transport.send(
+                HTTPRequest(
+                    url: "http://\(host)/?key=proxied", proxy: HTTPProxy(http: other.url), addressPolicy: .publicOnly())
+            )
+        }
+        #expect(error?.code == .addressRefused)
+        #expect(try await other.count("proxied") == 0)
     }
 
     @Test func aDeadProxyIsAnErrorWithoutItsPassword() async throws {

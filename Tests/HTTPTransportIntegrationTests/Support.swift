@@ -54,6 +54,13 @@ func residentBytes() throws -> Int {
     return pages * Int(sysconf(Int32(_SC_PAGESIZE)))
 }
 
+/// Runs what blocks on a thread of its own: the test threads are as few as the cores.
+func offPool<Result: Sendable>(_ body: @escaping @Sendable () throws -> Result) async throws -> Result {
+    try await withCheckedThrowingContinuation { continuation in
+        Thread.detachNewThread { continuation.resume(with: Swift.Result(catching: body)) }
+    }
+}
+
 /// Runs a program and fails the test with what it said.
 func run(_ program: String, _ arguments: String...) throws {
     let process = Process()
@@ -69,12 +76,16 @@ func run(_ program: String, _ arguments: String...) throws {
 }
 
 /// A certificate authority and a certificate for 127.0.0.1 and localhost, made for one test.
-struct Certificates {
+struct Certificates: Sendable {
     let authority: String
     let certificate: String
     let key: String
 
-    init(folder: String) throws {
+    static func make(folder: String) async throws -> Certificates {
+        try await offPool { try Certificates(folder: folder) }
+    }
+
+    private init(folder: String) throws {
         authority = folder + "/ca.pem"
         certificate = folder + "/cert.pem"
         key = folder + "/key.pem"

@@ -7,8 +7,8 @@ import Testing
 struct TLSTests {
     @Test func theAuthorityDecides() async throws {
         try await withTemporaryFolder { folder in
-            let certificates = try Certificates(folder: folder)
-            let peer = try Peer("http_peer", [certificates.certificate, certificates.key])
+            let certificates = try await Certificates.make(folder: folder)
+            let peer = try await Peer.start("http_peer", [certificates.certificate, certificates.key])
             let url = "https://127.0.0.1:\(peer.port)/e"
 
             let trusting = makeTransport { $0.certificateAuthorityFile = certificates.authority }
@@ -29,8 +29,8 @@ struct TLSTests {
             let unread = await #expect(throws: HTTPError.self) { try await missing.send(HTTPRequest(url: url)) }
             #expect(unread?.code == .tls)
 
-            let plain = try Peer("http_peer")
-            let mail = try Peer("smtp_peer", [folder + "/out", "plain"])
+            let plain = try await Peer.start("http_peer")
+            let mail = try await Peer.start("smtp_peer", [folder + "/out", "plain"])
             let noTLS = await #expect(throws: HTTPError.self) {
                 try await trusting.send(HTTPRequest(url: "https://127.0.0.1:\(mail.port)/e", retry: .none))
             }

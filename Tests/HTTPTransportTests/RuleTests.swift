@@ -47,9 +47,13 @@ import Testing
         }
     }
 
-    @Test(arguments: [("30", Int64(30)), ("0", 0), ("-1", nil), ("soon", nil), ("Wed, 21 Oct 2026 07:28:00 GMT", nil)])
-    func retryAfterIsReadInSeconds(value: String, seconds: Int64?) {
-        #expect(RetryAfter.seconds(HTTPHeaders([HTTPHeader("retry-after", value)])) == seconds)
+    @Test(arguments: [
+        ("30", Int64(30)), ("0", 0), ("-1", nil), ("soon", nil), ("Wed, 21 Oct 2026 07:28:00 GMT", 60),
+        ("Wed, 21 Oct 2026 07:26:00 GMT", 0),
+    ])
+    func retryAfterIsANumberOrADate(value: String, seconds: Int64?) {
+        let headers = [HTTPHeader("retry-after", value), HTTPHeader("Date", "Wed, 21 Oct 2026 07:27:00 GMT")]
+        #expect(RetryAfter.seconds(HTTPHeaders(headers)) == seconds)
     }
 
     @Test func theProxyFollowsTheEnvironment() {
