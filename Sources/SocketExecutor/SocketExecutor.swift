@@ -292,6 +292,9 @@ package final class SocketExecutor: SerialExecutor, @unchecked Sendable {
         var attributes = pthread_attr_t()
         pthread_attr_init(&attributes)
         pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
+        // The C libraries decode what peers nest (AMQP tables: 25,000 levels fit a frame) by recursion. The
+        // default follows `ulimit -s`; this much is address space only until it is used.
+        pthread_attr_setstacksize(&attributes, 8 << 20)
         defer { pthread_attr_destroy(&attributes) }
         var thread = pthread_t()
         let status = pthread_create(
