@@ -11,7 +11,8 @@ import Testing
     @Test(.enabled(if: folder != nil, "MARTLET_CWE_DIR names no folder"), .timeLimit(.minutes(2)))
     func theComprehensiveViewIsRead() async throws {
         let folder = try #require(Self.folder)
-        let text = try String(contentsOfFile: folder + "/../ingest-parameters.json", encoding: .utf8)
+        let text = try String(
+            contentsOfFile: ProcessInfo.processInfo.environment["MARTLET_CWE_PARAMETERS"] ?? "", encoding: .utf8)
         let parameters = try IngestParameters(JSONDecoder().decode(JSONValue.self, from: Data(text.utf8)))
         let place = try ScratchFolder()
         let job = IngestJob(parameters: parameters, scratch: place.path) { Timestamp(microseconds: 0) }

@@ -46,6 +46,7 @@ struct LineFramer {
     private mutating func keep(_ part: UnsafeBufferPointer<UInt8>) {
         if skipped > 0 {
             skipped += part.count
+            pending.append(contentsOf: part.prefix(max(0, keptBytes - pending.count)))
         } else if pending.count + part.count > maximumBytes {
             skipped = pending.count + part.count
             // Filled up so that the kept prefix does not depend on the sizes of the chunks.
