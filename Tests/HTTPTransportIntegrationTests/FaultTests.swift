@@ -54,14 +54,15 @@ struct FaultTests {
     }
 
     @Test func slowProgressIsNotIdleness() async throws {
-        let limits = HTTPTimeouts(firstByte: .milliseconds(600), idle: .milliseconds(600))
+        let limits = HTTPTimeouts(firstByte: .milliseconds(1500), idle: .milliseconds(1500))
         let slow = try await transport.send(HTTPRequest(url: peer.url + "/drip?n=10&s=0.2", timeouts: limits))
         #expect(try await slow.text().count == 10)
-        // Eight reads of 1 MiB with pauses: longer in all than the limits for the first byte and for idleness.
+        // Reads of 1 MiB with pauses take 3.2 s in all. The kernel's buffers at the peer, up to 6 MiB on loopback, count
+        // as sent, so the limits leave room for their reading.
         let upload = try await transport.send(
             HTTPRequest(
                 method: "PUT", url: peer.url + "/slow-read?s=0.1",
-                body: .bytes([UInt8](repeating: 1, count: 16 << 20)), timeouts: limits))
+                body: .bytes([UInt8](repeating: 1, count: 32 << 20)), timeouts: limits))
         #expect(upload.status == 200)
     }
 
