@@ -109,6 +109,7 @@ let package = Package(
         library("TestServers", ["LocalStack", "ChildProcess", log], path: "Tests/Support/TestServers"),
         tests("ChildProcessTests", ["ChildProcess"]),
         tests("PipelineTests", ["Pipeline"]),
+        tests("IngestStageTests", ["IngestStage", "Pipeline"]),
         tests("ConfigurationTests", ["Configuration", "Pipeline", log]),
         tests("TelemetryTests", ["Telemetry", "ChildProcess", log, metrics]),
         tests("AMQPClientTests", ["AMQPClient", "SocketExecutor", log]),

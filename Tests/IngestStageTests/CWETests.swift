@@ -4,7 +4,8 @@ import Testing
 
 @testable import IngestStage
 
-/// MITRE's real data, as the cwe2 package ships it; the folder is named by `MARTLET_CWE_DIR`.
+/// MITRE's real data, as the cwe2 package ships it; the folder is named by `MARTLET_CWE_DIR`, the stage's
+/// parameters as JSON by `MARTLET_CWE_PARAMETERS`.
 @Suite struct CWETests {
     private static let folder = ProcessInfo.processInfo.environment["MARTLET_CWE_DIR"]
 
@@ -19,6 +20,9 @@ import Testing
         let source = try FileByteSource(path: folder + "/helpful_views/2000.csv")
         let manifest = try await job.run(sources: [source], sink: DirectorySink(directory: place.path))
         #expect(manifest.counts.read == 963)
-        print(manifest.jsonValue.canonicalJSON)
+        #expect(manifest.counts.bad == 0)
+        #expect(manifest.counts.withoutPairs == 25, "the deprecated entries")
+        #expect((9_000...10_000).contains(manifest.counts.written))
+        #expect(manifest.jsonValue["license"]?["text"]?.stringValue?.contains("reproduce MITRE") == true)
     }
 }
