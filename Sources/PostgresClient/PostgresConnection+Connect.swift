@@ -78,8 +78,8 @@ extension PostgresConnection {
         let words = handle?.errorMessage ?? ""
         var error = PostgresError(
             .connectionFailed, "cannot connect to \(configuration): \(words.isEmpty ? "no reason given" : words)")
-        // A refusal by the server comes without its SQLSTATE in this API, so the words tell (all
-        // servers send FATAL untranslated before the client's locale is known).
+        // libpq gives no SQLSTATE for a refused connection, so the words must tell. A server with a
+        // translated lc_messages that is starting up counts as a lasting refusal.
         error.isTransportFailure = !words.contains("FATAL:") || Self.isPassingRefusal(words)
         if error.isTransportFailure, Self.isLastingTransportFailure(words) { error.isTransportFailure = false }
         lose(error)
@@ -96,7 +96,6 @@ extension PostgresConnection {
     private static func isLastingTransportFailure(_ words: String) -> Bool {
         let lasting = [
             "certificate", "does not support SSL", "no password supplied", "root.crt", "private key", "sslmode",
-            "No such file or directory\n",
         ]
         return lasting.contains { words.contains($0) }
     }
