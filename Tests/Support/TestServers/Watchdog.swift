@@ -8,8 +8,8 @@ import Synchronization
 /// The test process holds the write end of the shell's standard input. The kernel closes that end with the
 /// process, also after SIGKILL; no child inherits it. A process is killed only if its start time still
 /// matches, so that a reused pid is safe.
-final class Watchdog: Sendable {
-    private static let script = """
+package final class Watchdog: Sendable {
+    package static let script = """
         trap '' HUP INT TERM
         watched=
         while read -r pid ticks; do watched="$watched $pid:$ticks"; done
@@ -18,6 +18,10 @@ final class Watchdog: Sendable {
             stat=$(cat "/proc/$pid/stat" 2>/dev/null) || continue
             set -- ${stat##*) }
             [ "${20}" = "${entry##*:}" ] && kill -KILL "-$pid" 2>/dev/null
+        done
+        # SeaweedFS, killed, leaves a socket in /tmp for each of its internal listeners.
+        for port in $(sed -n 's/.*"[sw][3e][^"]*" : \\([0-9]*\\).*/\\1/p' "$MARTLET_TEST_FOLDER"/*/ports.json 2>/dev/null); do
+            rm -f "/tmp/seaweedfs-"*"-grpc-$port.sock" "/tmp/seaweedfs-admin-grpc-$((port + 10000)).sock"
         done
         # A server's own children notice its death themselves and may still write for a moment.
         for attempt in 1 2 3 4 5 6 7 8 9 10; do
