@@ -1,0 +1,91 @@
+# Every task of this repository. `make` alone lists them.
+#
+# Variables:
+#   SWIFT_FLAGS   more flags for swift build and swift test (CI: -Xswiftc -warnings-as-errors)
+#   MARTLET_STATE where the local stack keeps its data (default .martlet)
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.ONESHELL:
+# The targets share one .build folder and two cores; each tool runs in parallel by itself.
+.NOTPARALLEL:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+SWIFT_FLAGS ?=
+RELEASE := .build/release/martlet
+SWIFT_SOURCES := Sources Tests Package.swift $(wildcard Benchmarks)
+
+.PHONY: help demo test test-swift test-python test-slow lint format build release up down status \
+	bench-fleet bench-artifacts install-build install-stack install-test install-lint install-bench clean
+
+help: ## List the tasks
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: ## Install, build, start the stack, run the security-qa pipeline, report; the stack stays up
+	@deploy/demo.sh
+
+test: test-swift test-python ## All tests: unit, integration on real servers, Python
+
+test-swift: install-test
+	swift build --build-tests $(SWIFT_FLAGS)
+	swift test --skip-build --disable-xctest $(SWIFT_FLAGS)
+
+test-python: install-test
+	environment=$$(deploy/python/env.sh stages)
+	cd Sources/Stages/Python
+	"$$environment/bin/python" -m pytest
+
+test-slow: install-test ## Python tests that take minutes: TinyLlama's architecture through train, merge, evaluate
+	environment=$$(deploy/python/env.sh stages)
+	cd Sources/Stages/Python
+	"$$environment/bin/python" -m pytest -m slow
+
+lint: install-lint ## Formatting, shell scripts, YAML, compose.yaml
+	swift format lint --strict --recursive --parallel $(SWIFT_SOURCES)
+	git ls-files -z -- '*.sh' .ci/run | xargs -0 shellcheck
+	git ls-files -z -- '*.yaml' '*.yml' .yamllint | xargs -0 yamllint --strict
+	deploy/compose/check.sh
+
+format: ## Rewrite the Swift sources in the project's format
+	swift format --in-place --recursive --parallel $(SWIFT_SOURCES)
+
+build: install-build ## Debug build
+	swift build $(SWIFT_FLAGS)
+
+install-build:
+	@deploy/install.sh build
+
+install-stack:
+	@deploy/install.sh build stack python
+
+install-test:
+	@deploy/install.sh build stack python test
+
+install-lint:
+	@deploy/install.sh lint
+
+install-bench:
+	@deploy/install.sh build stack python bench
+
+release: install-build ## Release build: .build/release/martlet
+	swift build --configuration release --product martlet --static-swift-stdlib $(SWIFT_FLAGS)
+
+up: install-stack release ## Start the whole stack on this machine
+	$(RELEASE) up
+
+down: ## Stop the stack; its data stays
+	$(RELEASE) down
+
+status: ## Show what runs where
+	$(RELEASE) status
+
+bench-fleet: install-bench release ## Tasks per second, latency and memory against Celery, Dramatiq and a bare loop
+	Benchmarks/fleet/run.sh
+
+bench-artifacts: install-bench release ## 1 GiB up and down against rclone and the AWS command line
+	Benchmarks/artifacts/run.sh
+
+clean: ## Remove what was built; data of the stack (.martlet) and caches stay
+	rm -rf .build
