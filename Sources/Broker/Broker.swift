@@ -130,3 +130,15 @@ package final class Broker: Sendable {
         try await client.queueStatus(Topology.resultsQueue)?.readyMessages ?? 0
     }
 }
+
+extension Broker {
+    /// - Throws: when a connection that is in use is down.
+    package func checkConnection() async throws {
+        guard client.isConnected else { throw BrokerUnreachable() }
+    }
+}
+
+/// The broker cannot be reached now; the client goes on trying.
+package struct BrokerUnreachable: Error, CustomStringConvertible {
+    package var description: String { "not connected to RabbitMQ" }
+}

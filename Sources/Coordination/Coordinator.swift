@@ -182,3 +182,10 @@ extension Duration {
         return seconds * 1_000 + attoseconds / 1_000_000_000_000_000
     }
 }
+
+extension Coordinator {
+    /// - Throws: when Redis does not answer.
+    package func ping() async throws {
+        _ = try await redis.send(["PING"])
+    }
+}

@@ -71,7 +71,7 @@ extension Ledger {
             let payload = TaskPayload(
                 run: run.id, pipeline: run.pipeline.name, stage: stage.name, kind: stage.kind, pool: stage.pool,
                 timeoutSeconds: stage.timeoutSeconds, ackPolicy: stage.ackPolicy, cache: stage.cache,
-                parameters: try ParameterTemplate.fill(stage.parameters, with: values), inputs: [:])
+                parameters: try ParameterTemplate.fill(stage.parameters, with: values), inputs: [:], generation: 1)
             return FirstTask(
                 run: run.id, stage: stage, position: position, pool: stage.pool, state: .ready,
                 payload: try JSON.encode(payload))

@@ -71,3 +71,23 @@ extension Ledger {
         postgres.listen(Self.readyChannel)
     }
 }
+
+extension Ledger {
+    /// What a pool has to do and what it does.
+    package struct PoolWork: Sendable, Codable {
+        package var pool: String
+        /// Due and not sent.
+        package var ready: Int
+        /// Dispatched or running.
+        package var inFlight: Int
+    }
+
+    /// The work of every pool that has some.
+    package func demand() async throws -> [PoolWork] {
+        try await postgres.query(SQL.dispatch["demand"], []).map { row in
+            PoolWork(
+                pool: try row["pool", as: String.self], ready: try row["ready", as: Int.self],
+                inFlight: try row["in_flight", as: Int.self])
+        }
+    }
+}

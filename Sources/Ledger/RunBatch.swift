@@ -12,6 +12,7 @@ struct RunBatch {
         var eventSource: String
         var eventID: String
         var createdAt: Timestamp
+        var generation: Int
         var tasks: [LedgerTask]
         var newReason: String?
         var isFinishedNow = false
@@ -52,7 +53,7 @@ struct RunBatch {
                 spec: try await ledger.pipeline(digest: try row["pipeline_digest", as: String.self], in: connection),
                 parameters: try JSON.decode([String: JSONValue].self, from: try row["parameters", as: String.self]),
                 eventSource: try row["event_source", as: String.self], eventID: try row["event_id", as: String.self],
-                createdAt: try row.timestamp("created_at"), tasks: [])
+                createdAt: try row.timestamp("created_at"), generation: try row["generation", as: Int.self], tasks: [])
         }
         for row in results[1] {
             let task = try LedgerTask(row)

@@ -41,13 +41,15 @@ package struct TaskPayload: Hashable, Sendable, Codable {
     package var inputs: [String: StageOutput]
     /// For a stage that runs whatever became of the others: how the run ended.
     package var outcome: RunSummary?
+    /// Of the run: 1, plus one for every retry by hand. What is told to the outside is told once per generation.
+    package var generation: Int?
     /// The last attempt failed for want of memory: run with half of what it took. Set by ``TaskMachine``.
     package var resourceRetry: Bool?
 
     package init(
         run: RunID, pipeline: String, stage: String, kind: String, pool: String, timeoutSeconds: Double,
         ackPolicy: AckPolicy, cache: Bool, parameters: JSONValue, inputs: [String: StageOutput],
-        outcome: RunSummary? = nil, resourceRetry: Bool? = nil
+        outcome: RunSummary? = nil, generation: Int? = nil, resourceRetry: Bool? = nil
     ) {
         self.run = run
         self.pipeline = pipeline
@@ -60,6 +62,7 @@ package struct TaskPayload: Hashable, Sendable, Codable {
         self.parameters = parameters
         self.inputs = inputs
         self.outcome = outcome
+        self.generation = generation
         self.resourceRetry = resourceRetry
     }
 

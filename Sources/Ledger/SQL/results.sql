@@ -1,6 +1,6 @@
 -- name: lock_runs
 -- In the order of ids, so that two schedulers never wait for each other.
-SELECT r.id, r.state, r.pipeline, r.pipeline_digest, r.parameters::text AS parameters, r.event_source, r.event_id, r.created_at
+SELECT r.id, r.state, r.pipeline, r.pipeline_digest, r.parameters::text AS parameters, r.event_source, r.event_id, r.created_at, r.generation
 FROM martlet.runs r WHERE r.id = ANY($1::text[]) ORDER BY r.id FOR UPDATE;
 
 -- name: load_tasks

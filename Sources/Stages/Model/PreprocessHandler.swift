@@ -13,10 +13,10 @@ package struct PreprocessHandler: StageHandler {
         "eval_max_records", "train_max_records", "packing", "near_duplicate", "seed",
     ]
 
-    private let environment: PythonStage.Environment
+    private let python: PythonStage.Provider
 
-    package init(environment: PythonStage.Environment) {
-        self.environment = environment
+    package init(python: @escaping PythonStage.Provider) {
+        self.python = python
     }
 
     package func cacheValidator(_ context: StageContext) async throws -> JSONValue? {
@@ -45,7 +45,7 @@ package struct PreprocessHandler: StageHandler {
         specification["base_model_dir"] = .string(base)
         let output = try context.workspace.subdirectory("output")
         specification["output_dir"] = .string(output)
-        let ending = try await PythonStage(environment: environment)
+        let ending = try await PythonStage(environment: python())
             .run("preprocess", specification: .object(specification), context: context)
         guard case .finished(let report) = ending else { return .released }
         let reference = try await context.publish(directory: output)

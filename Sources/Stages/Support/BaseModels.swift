@@ -76,8 +76,9 @@ package struct BaseModels: Sendable {
     }
 
     /// Stores the files of a folder under their common digest, then the record under the name.
+    /// - Parameter digest: over the names and digests of the files.
     package func store(
-        directory: String, name: String, parameters: Int64?, architecture: String?, licence: String?,
+        directory: String, name: String, digest: String, parameters: Int64?, architecture: String?, licence: String?,
         source: JSONValue, importedAt: Timestamp
     ) async throws -> BaseModel {
         guard Self.isName(name) else {
@@ -87,13 +88,12 @@ package struct BaseModels: Sendable {
             )
         }
         let store = ArtifactStore(client: storage, bucket: bucket)
-        let staged = try await store.manifest(of: directory)
-        let digest = staged.contentDigest
         let location = try await store.publish(directory: directory, prefix: "models/files/\(digest)/")
+        let bytes = try await store.manifest(location).totalBytes
         let model = BaseModel(
             name: name,
             artifacts: ManifestReference(bucket: location.bucket, key: location.key, sha256: location.sha256),
-            digest: digest, bytes: staged.totalBytes, parameters: parameters, architecture: architecture,
+            digest: digest, bytes: bytes, parameters: parameters, architecture: architecture,
             licence: licence, source: source, importedAt: importedAt)
         _ = try await storage.put(
             Array(try JSONEncoder().encode(model)), bucket: bucket, key: key(name), contentType: "application/json")

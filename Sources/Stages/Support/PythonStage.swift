@@ -25,6 +25,9 @@ package struct PythonStage: Sendable {
         }
     }
 
+    /// Finds the environment when it is first needed, so that a worker that needs no Python starts without.
+    package typealias Provider = @Sendable () throws -> Environment
+
     /// How the process ended well.
     package enum Ending: Sendable {
         case finished(JSONValue)

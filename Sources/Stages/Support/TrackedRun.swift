@@ -1,9 +1,8 @@
 import Logging
-import MLflowClient
-import Pipeline
-import StageSupport
+package import MLflowClient
+package import Pipeline
 import Synchronization
-import WorkerRuntime
+package import WorkerRuntime
 
 /// The MLflow run of one Martlet run: made once, found again by its tag, fed in batches.
 ///

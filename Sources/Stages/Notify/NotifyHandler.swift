@@ -1,0 +1,169 @@
+import FoundationEssentials
+package import HTTPTransport
+package import Ledger
+import Logging
+package import Pipeline
+import StageSupport
+package import WorkerRuntime
+
+/// Tells every receiver how the run ended, each once. What becomes of it never changes the run's outcome.
+package struct NotifyHandler: StageHandler {
+    package let kind = "notify"
+    package let version = "1"
+
+    private let receivers: [Receiver]
+    private let transport: HTTPTransport
+    private let ledger: Ledger
+    private let addressPolicy: HTTPAddressPolicy
+    /// What links begin with; nil for none.
+    private let linksBase: String?
+
+    package init(
+        receivers: [Receiver], transport: HTTPTransport, ledger: Ledger, addressPolicy: HTTPAddressPolicy,
+        linksBase: String?
+    ) {
+        self.receivers = receivers
+        self.transport = transport
+        self.ledger = ledger
+        self.addressPolicy = addressPolicy
+        self.linksBase = linksBase
+    }
+
+    package func run(_ context: StageContext) async throws -> StageResult {
+        let parameters = try Parameters(context.payload, known: ["receivers"])
+        guard let summary = context.payload.outcome else {
+            throw StageFailure(
+                .permanent, "notify.too_early",
+                "stage \(context.payload.stage) must have `when: always`, so that it knows how the run ended")
+        }
+        let message = NotificationMessage(
+            pipeline: context.payload.pipeline, run: context.payload.run, summary: summary, links: links(context))
+        for line in message.plainText.split(separator: "\n") { context.log.line(String(line)) }
+        let chosen = try choose(parameters)
+        if chosen.isEmpty {
+            context.log.line("no receivers are configured (notify: in config/martlet.yaml); nobody was told")
+        }
+        var outcomes: [String: JSONValue] = [:]
+        var failures: [StageFailure] = []
+        for receiver in chosen {
+            do {
+                outcomes[receiver.name] = try await tellOnce(receiver, message, context)
+            } catch let error as any FailureConvertible {
+                context.log.line("\(receiver.name) was not told: \(error.failure.message)")
+                failures.append(
+                    StageFailure(error.failure.class, error.failure.code, "\(receiver.name): \(error.failure.message)"))
+            }
+        }
+        // Those who were told are not told again when the stage is tried again for the others.
+        if let first = failures.first(where: { $0.failure.class == .retryable }) ?? failures.first { throw first }
+        return .succeeded(
+            StageOutput(
+                values: .object([
+                    "type": "notification", "outcome": .string(summary.state.rawValue), "title": .string(message.title),
+                    "receivers": .object(outcomes),
+                ])))
+    }
+
+    private func links(_ context: StageContext) -> [NotificationMessage.Link] {
+        guard let linksBase else { return [] }
+        let base = linksBase.hasSuffix("/") ? String(linksBase.dropLast()) : linksBase
+        return [NotificationMessage.Link(title: "Run", url: "\(base)/runs/\(context.payload.run)")]
+    }
+
+    private func choose(_ parameters: Parameters) throws -> [Receiver] {
+        guard let wanted = parameters["receivers"] else { return receivers }
+        guard let names = wanted.arrayValue?.compactMap(\.stringValue), names.count == wanted.arrayValue?.count else {
+            throw StageFailure(.permanent, "notify.receivers", "the parameter receivers must be a list of names")
+        }
+        return try names.map { name in
+            guard let receiver = receivers.first(where: { $0.name == name }) else {
+                let known = receivers.map(\.name).joined(separator: ", ")
+                throw StageFailure(
+                    .permanent, "notify.receivers",
+                    "there is no receiver \(name); the configuration has \(known.isEmpty ? "none" : known)")
+            }
+            return receiver
+        }
+    }
+
+    // MARK: Telling
+
+    private func tellOnce(
+        _ receiver: Receiver, _ message: NotificationMessage, _ context: StageContext
+    ) async throws -> JSONValue {
+        let generation = context.payload.generation ?? 1
+        let key = "notify/\(generation)/\(receiver.name)"
+        switch try await ledger.claimEffect(run: context.payload.run, key: key, token: context.token) {
+        case .done(let outcome):
+            context.log.line("\(receiver.name) was told before")
+            return outcome
+        case .first, .again:
+            // Nobody can ask a receiver what it got, so a second try carries the same idempotency key.
+            let outcome: JSONValue
+            do {
+                outcome = try await tell(receiver, message, key: "\(context.payload.run)/\(key)")
+            } catch let error as any FailureConvertible {
+                try await ledger.recordEffect(
+                    run: context.payload.run, key: key, token: context.token, succeeded: false,
+                    outcome: .object(["error": .string(error.failure.message)]))
+                throw error
+            }
+            try await ledger.recordEffect(
+                run: context.payload.run, key: key, token: context.token, succeeded: true, outcome: outcome)
+            context.log.line("\(receiver.name) was told")
+            return outcome
+        }
+    }
+
+    private func tell(_ receiver: Receiver, _ message: NotificationMessage, key: String) async throws -> JSONValue {
+        switch receiver {
+        case .webhook(_, let url, let secret):
+            let body = Array(message.webhookPayload.canonicalJSON.utf8)
+            let timestamp = Timestamp.now.microseconds / 1_000_000
+            var headers = [
+                HTTPHeader("Content-Type", "application/json"), HTTPHeader("Idempotency-Key", key),
+                HTTPHeader("X-Martlet-Timestamp", String(timestamp)),
+            ]
+            if let secret {
+                headers.append(
+                    HTTPHeader(
+                        "X-Martlet-Signature",
+                        WebhookSignature.header(secret: secret, timestamp: timestamp, body: body)))
+            }
+            return try await post(url, headers, body, hidesPath: false)
+        case .slack(let url):
+            let body = Array(message.slackPayload.canonicalJSON.utf8)
+            return try await post(url, [HTTPHeader("Content-Type", "application/json")], body, hidesPath: true)
+        case .mail(let server, let from, let to):
+            var server = server
+            server.addressPolicy = addressPolicy
+            let mail = SMTPMessage(
+                from: .init(from), to: to.map { .init($0) }, subject: message.mailSubject, text: message.mailBody,
+                date: Timestamp.now.microseconds / 1_000_000, messageID: nil,
+                headers: [HTTPHeader("X-Martlet-Idempotency-Key", key)])
+            try await transport.sendMail(mail, server: server)
+            return .object(["accepted_by": .string(server.host)])
+        }
+    }
+
+    private func post(
+        _ url: String, _ headers: [HTTPHeader], _ body: [UInt8], hidesPath: Bool
+    ) async throws -> JSONValue {
+        let request = HTTPRequest(
+            method: "POST", url: url, headers: headers, body: .bytes(body),
+            timeouts: HTTPTimeouts(
+                connect: .seconds(5), firstByte: .seconds(15), idle: .seconds(15), total: .seconds(30)),
+            // The idempotency key makes it safe to repeat.
+            retry: HTTPRetryPolicy(maximumAttempts: 2, isSafeToRepeat: true), addressPolicy: addressPolicy,
+            hidesPath: hidesPath)
+        let response = try await transport.send(request)
+        let answer = try await response.body.collect(upTo: 64 << 10)
+        guard (200..<300).contains(response.status) else {
+            let isTemporary = response.status >= 500 || response.status == 429 || response.status == 408
+            throw StageFailure(
+                isTemporary ? .retryable : .permanent, "notify.refused",
+                "the receiver answered HTTP \(response.status): \(String(decoding: answer.prefix(200), as: UTF8.self))")
+        }
+        return .object(["status": .int(Int64(response.status))])
+    }
+}

@@ -1,0 +1,159 @@
+package import Ledger
+import Logging
+package import MLflowClient
+package import Pipeline
+package import StageSupport
+package import WorkerRuntime
+
+/// Puts a model that passed the gate into the registry, exactly once per run, with its lineage.
+package struct RegisterHandler: StageHandler {
+    package let kind = "register"
+    package let version = "1"
+
+    private let mlflow: MLflowClient
+    private let ledger: Ledger
+
+    package init(mlflow: MLflowClient, ledger: Ledger) {
+        self.mlflow = mlflow
+        self.ledger = ledger
+    }
+
+    /// Never: registering is an effect, and effects are not repeated by looking them up.
+    package func cacheValidator(_ context: StageContext) async throws -> JSONValue? { nil }
+
+    package func run(_ context: StageContext) async throws -> StageResult {
+        let parameters = try Parameters(context.payload, known: ["model_name", "promote"])
+        let name = try parameters.requiredString("model_name")
+        let promote = try parameters.bool("promote", default: false)
+        let model = try context.input(.model)
+        let evaluation = try context.input(.evaluation)
+        guard let gate = evaluation.values[GateDecision.outputKey].flatMap(GateDecision.init(json:)) else {
+            throw StageFailure(
+                .permanent, "register.no_gate",
+                "the evaluation that stage \(context.payload.stage) reads holds no gate decision: nothing is registered unjudged"
+            )
+        }
+        guard gate.isAccepted else {
+            throw StageFailure(
+                .permanent, "register.rejected",
+                "the gate rejected the model (\(gate.failureSummary)): it is not registered")
+        }
+        guard evaluation.values["model_digest"]?.stringValue == model.digest, let digest = model.digest else {
+            throw StageFailure(
+                .permanent, "register.mismatch",
+                "the evaluation is of other weights than the model that is to be registered: retry the run from stage evaluate"
+            )
+        }
+        let version = try await registerOnce(
+            name: name, model: model, evaluation: evaluation, digest: digest, context: context)
+        let aliases = try await setAliases(name: name, version: version, promote: promote, context: context)
+        context.log.line("model \(name) version \(version.version), aliases \(aliases.joined(separator: ", "))")
+        return .succeeded(
+            StageOutput(
+                values: .object([
+                    "type": .string(OutputType.modelVersion.rawValue), "name": .string(name),
+                    "version": .string(version.version), "aliases": .array(aliases.map(JSONValue.string)),
+                    "source": .string(version.source), "mlflow_run_id": .string(version.runID),
+                ])))
+    }
+
+    // MARK: The version
+
+    private func registerOnce(
+        name: String, model: StageOutput, evaluation: StageOutput, digest: String, context: StageContext
+    ) async throws -> MLflowModelVersion {
+        let key = "register/" + name
+        switch try await ledger.claimEffect(run: context.payload.run, key: key, token: context.token) {
+        case .done(let outcome):
+            guard let number = outcome["version"]?.stringValue,
+                let version = try await mlflow.modelVersion(name: name, version: number)
+            else {
+                throw StageFailure(
+                    .permanent, "register.vanished",
+                    "run \(context.payload.run) registered model \(name) before, but that version is no longer in the registry"
+                )
+            }
+            context.log.line("registered before as version \(number)")
+            return version
+        case .first, .again:
+            let version = try await create(
+                name: name, model: model, evaluation: evaluation, digest: digest, context: context)
+            try await ledger.recordEffect(
+                run: context.payload.run, key: key, token: context.token, succeeded: true,
+                outcome: .object(["version": .string(version.version), "model_digest": .string(digest)]))
+            return version
+        }
+    }
+
+    /// Looks for this run's version before making one, and again afterwards: an attempt that was stopped between the
+    /// two may have made one as well, and then the first counts.
+    private func create(
+        name: String, model: StageOutput, evaluation: StageOutput, digest: String, context: StageContext
+    ) async throws -> MLflowModelVersion {
+        _ = try await mlflow.getOrCreateRegisteredModel(named: name)
+        if let existing = try await ours(name: name, run: context.payload.run).first {
+            context.log.line("found version \(existing.version), made by an attempt that did not get to report it")
+            return existing
+        }
+        guard let artifacts = model.artifacts else {
+            throw StageFailure(.permanent, "stage.no_files", "the model that is to be registered has no files")
+        }
+        let tracked = try await TrackedRun(client: mlflow, context: context).ensure()
+        let folder = artifacts.key.split(separator: "/").dropLast().joined(separator: "/")
+        let made = try await mlflow.createModelVersion(
+            name: name, source: "s3://\(artifacts.bucket)/\(folder)/merged", runID: tracked.id,
+            description: "Made by run \(context.payload.run) of pipeline \(context.payload.pipeline).",
+            tags: lineage(model: model, evaluation: evaluation, artifacts: artifacts, digest: digest, context: context))
+        let all = try await ours(name: name, run: context.payload.run)
+        guard let first = all.first, first.version != made.version else { return made }
+        context.log.line("version \(first.version) was made meanwhile; version \(made.version) is removed")
+        try await mlflow.deleteModelVersion(name: name, version: made.version)
+        return first
+    }
+
+    /// This run's versions, the oldest first.
+    private func ours(name: String, run: RunID) async throws -> [MLflowModelVersion] {
+        try await mlflow.modelVersions(name: name)
+            .filter { $0.tags[Lineage.run] == run.description }
+            .sorted { (Int($0.version) ?? 0) < (Int($1.version) ?? 0) }
+    }
+
+    private func lineage(
+        model: StageOutput, evaluation: StageOutput, artifacts: ManifestReference, digest: String,
+        context: StageContext
+    ) -> [String: String] {
+        var tags = Lineage.tags(of: artifacts)
+        tags[Lineage.run] = context.payload.run.description
+        tags[Lineage.pipeline] = context.payload.pipeline
+        tags[Lineage.modelDigest] = digest
+        tags[Lineage.codeVersion] = BuildInfo.version
+        tags[Lineage.datasetDigest] = model.values["dataset_digest"]?.stringValue
+        tags[Lineage.baseModel] = model.values["base_model"]?.stringValue
+        tags[Lineage.baseModelDigest] = model.values["base_model_digest"]?.stringValue
+        for (metric, value) in evaluation.values["metrics"]?["candidate"]?.objectValue ?? [:] {
+            if let number = value.doubleValue { tags[Lineage.metricPrefix + metric] = String(number) }
+        }
+        return tags
+    }
+
+    // MARK: Aliases
+
+    /// Points the aliases at the version, unless a later version has them: a replay of an old run moves nothing back.
+    private func setAliases(
+        name: String, version: MLflowModelVersion, promote: Bool, context: StageContext
+    ) async throws -> [String] {
+        var aliases: [String] = []
+        for alias in promote ? [Lineage.challengerAlias, Lineage.championAlias] : [Lineage.challengerAlias] {
+            let holder = try await mlflow.modelVersion(name: name, alias: alias)
+            if let holder, (Int(holder.version) ?? 0) > (Int(version.version) ?? 0) {
+                context.log.line("alias \(alias) stays at the later version \(holder.version)")
+                continue
+            }
+            if holder?.version != version.version {
+                try await mlflow.setAlias(name: name, alias: alias, version: version.version)
+            }
+            aliases.append(alias)
+        }
+        return aliases
+    }
+}

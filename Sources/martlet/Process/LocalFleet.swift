@@ -1,0 +1,238 @@
+import ChildProcess
+import Configuration
+import Coordination
+import Foundation
+import Ledger
+import LocalStack
+import Logging
+import Pipeline
+
+/// Martlet's own processes on this machine: one scheduler, and as many workers as each pool should have.
+actor LocalFleet {
+    private struct Member {
+        var child: ChildProcess
+        var startedAt: ContinuousClock.Instant
+        var started: Timestamp
+    }
+
+    /// A place in the fleet that should be filled; it outlives the processes that fill it.
+    private struct Seat: Hashable {
+        /// Nil for the scheduler.
+        var pool: String?
+        var number: Int
+
+        var name: String { pool.map { "\($0)-\(number)" } ?? "scheduler" }
+    }
+
+    private let state: String
+    private let config: String?
+    private let coordinator: Coordinator
+    private let ledger: Ledger
+    private let pipelines: String
+    private let grace: Duration
+    private let board: StatusBoard
+    private let logger: Logger
+    private var members: [Seat: Member] = [:]
+    private var draining: Set<Seat> = []
+    private var restarts: [Seat: Int] = [:]
+    private var backoffs: [Seat: RestartBackoff] = [:]
+    private var notBefore: [Seat: ContinuousClock.Instant] = [:]
+    private var ends = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
+
+    init(
+        state: String, config: String?, coordinator: Coordinator, ledger: Ledger, pipelines: String, grace: Duration,
+        board: StatusBoard, logger: Logger
+    ) {
+        self.state = state
+        self.config = config
+        self.coordinator = coordinator
+        self.ledger = ledger
+        self.pipelines = pipelines
+        self.grace = grace
+        self.board = board
+        self.logger = logger
+    }
+
+    /// Keeps the fleet as it should be until the surrounding task is cancelled; then drains it.
+    func run() async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await self.listen() }
+            while !Task.isCancelled {
+                await reconcile()
+                await waitForChange()
+            }
+            group.cancelAll()
+        }
+        board.stopping()
+        await stopAll()
+    }
+
+    // MARK: The wanted size
+
+    private func reconcile() async {
+        let wanted = await wantedSeats()
+        reap()
+        for seat in wanted where members[seat] == nil {
+            if let time = notBefore[seat], time > .now { continue }
+            start(seat)
+        }
+        let surplus = members.keys.filter { !wanted.contains($0) && !draining.contains($0) }
+        for seat in surplus { drain(seat) }
+        publish()
+        if wanted.allSatisfy({ members[$0] != nil }) { board.ready() }
+    }
+
+    /// A worker for every pool that a pipeline names, unless somebody said how many.
+    private func wantedSeats() async -> Set<Seat> {
+        var sizes: [String: Int] = [:]
+        if let loaded = try? PipelineCatalogue.load(directory: pipelines) {
+            for spec in loaded.catalogue.pipelines.values { for stage in spec.stages { sizes[stage.pool] = 1 } }
+        }
+        do {
+            for (pool, desired) in try await ledger.pools() { sizes[pool] = desired }
+        } catch {
+            logger.warning("pool sizes not read; they stay as they are", metadata: ["error": "\(error)"])
+            return Set(members.keys).subtracting(draining).union([Seat(pool: nil, number: 1)])
+        }
+        var seats: Set<Seat> = [Seat(pool: nil, number: 1)]
+        for (pool, size) in sizes { seats.formUnion(await chosenSeats(pool: pool, size: size)) }
+        return seats
+    }
+
+    /// Which `size` seats of a pool stay: busy workers before idle ones, low numbers before high ones.
+    private func chosenSeats(pool: String, size: Int) async -> [Seat] {
+        let present = members.keys.filter { $0.pool == pool && !draining.contains($0) }
+        guard present.count > size else {
+            var seats = Array(present)
+            var number = 1
+            while seats.count < size {
+                let seat = Seat(pool: pool, number: number)
+                // A seat whose worker still drains is not free yet.
+                if !seats.contains(seat), !draining.contains(seat) { seats.append(seat) }
+                number += 1
+            }
+            return seats
+        }
+        let busy = Set(((try? await coordinator.workers()) ?? []).filter { $0.busy > 0 }.map(\.id))
+        let ordered = present.sorted { left, right in
+            let isLeftBusy = busy.contains(workerID(left))
+            let isRightBusy = busy.contains(workerID(right))
+            return isLeftBusy == isRightBusy ? left.number < right.number : isLeftBusy
+        }
+        return Array(ordered.prefix(size))
+    }
+
+    private func workerID(_ seat: Seat) -> String { seat.name + "@" + ProcessSetup.host }
+
+    // MARK: Processes
+
+    private func start(_ seat: Seat) {
+        var arguments = seat.pool.map { ["worker", "--pool", $0, "--name", seat.name] } ?? ["scheduler"]
+        if let config { arguments += ["--config", config] }
+        let log = state + "/log/\(seat.name).log"
+        do {
+            try FileManager.default.createDirectory(atPath: state + "/log", withIntermediateDirectories: true)
+            let child = try ChildProcess.spawn(
+                OwnExecutable.path, arguments: arguments, environment: ProcessEnvironment.current(),
+                stdout: .file(log), stderr: .file(log))
+            members[seat] = Member(child: child, startedAt: .now, started: .now)
+            logger.notice("started", metadata: ["name": "\(seat.name)", "pid": "\(child.pid)"])
+            let bell = ends.continuation
+            // Unstructured: it lives as long as the process.
+            Task {
+                await child.wait()
+                bell.yield()
+            }
+        } catch {
+            logger.error("not started", metadata: ["name": "\(seat.name)", "error": "\(error)"])
+            notBefore[seat] = .now + .seconds(5)
+        }
+    }
+
+    /// Takes note of processes that ended.
+    private func reap() {
+        for (seat, member) in members {
+            guard let status = member.child.exitStatus else { continue }
+            members[seat] = nil
+            if draining.remove(seat) != nil {
+                logger.notice("stopped", metadata: ["name": "\(seat.name)", "status": "\(status)"])
+                continue
+            }
+            restarts[seat, default: 0] += 1
+            var backoff = backoffs[seat] ?? RestartBackoff()
+            let delay = backoff.delay(afterUptime: .now - member.startedAt)
+            backoffs[seat] = backoff
+            notBefore[seat] = .now + delay
+            logger.warning(
+                "ended; starting it again",
+                metadata: ["name": "\(seat.name)", "status": "\(status)", "after": "\(delay)"])
+            guard seat.pool != nil else { continue }
+            let id = workerID(seat)
+            // Unstructured: the fleet must not wait for Redis; without this the leases run out by themselves.
+            Task { [coordinator, logger] in
+                do {
+                    try await coordinator.release(worker: id, keepingInstance: nil)
+                } catch {
+                    logger.warning("leases not dropped", metadata: ["worker": "\(id)", "error": "\(error)"])
+                }
+            }
+        }
+    }
+
+    private func drain(_ seat: Seat) {
+        draining.insert(seat)
+        members[seat]?.child.signal(SIGTERM)
+        logger.notice("draining", metadata: ["name": "\(seat.name)"])
+    }
+
+    private func stopAll() async {
+        await withTaskGroup(of: Void.self) { group in
+            let patience = grace + .seconds(15)
+            for (seat, member) in members where seat.pool != nil {
+                board.note("stopping \(seat.name)")
+                group.addTask { await member.child.terminate(grace: patience, wholeGroup: false) }
+            }
+        }
+        // Last, so that what the workers report on their way out is still taken.
+        await members[Seat(pool: nil, number: 1)]?.child.terminate(grace: .seconds(10))
+        members = [:]
+        publish()
+    }
+
+    private func publish() {
+        board.set(
+            members.sorted { $0.key.name < $1.key.name }.map { seat, member in
+                StatusBoard.Process(
+                    name: seat.name, pid: member.child.pid, startedAt: member.started, restarts: restarts[seat] ?? 0)
+            })
+    }
+
+    // MARK: Changes
+
+    /// Until a process ends or a pool's size changes, two seconds at most.
+    private func waitForChange() async {
+        let soonest = notBefore.values.filter { $0 > .now }.min()
+        let limit = min(.seconds(2), soonest.map { $0 - .now } ?? .seconds(2))
+        let stream = ends.stream
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask {
+                var iterator = stream.makeAsyncIterator()
+                await iterator.next()
+            }
+            group.addTask { try? await Task.sleep(for: limit) }
+            await group.next()
+            group.cancelAll()
+        }
+    }
+
+    private func listen() async {
+        while !Task.isCancelled {
+            do {
+                for try await _ in coordinator.poolChanges() { ends.continuation.yield() }
+            } catch {
+                logger.debug("not told of pool changes; looking every two seconds", metadata: ["error": "\(error)"])
+            }
+            try? await Task.sleep(for: .seconds(1))
+        }
+    }
+}

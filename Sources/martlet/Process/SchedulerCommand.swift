@@ -1,0 +1,61 @@
+import ArgumentParser
+import Configuration
+import Logging
+import Pipeline
+import Scheduler
+import Telemetry
+
+struct SchedulerCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "scheduler",
+        abstract: "Runs a scheduler: events become runs, ready tasks are sent, results are taken.",
+        discussion: """
+            Keeps no state of its own: run two or more for availability, and kill any at any moment.
+
+              martlet scheduler
+              MARTLET_HTTP=0.0.0.0:9090 martlet scheduler
+            """)
+
+    @OptionGroup var global: GlobalOptions
+
+    func run() async throws {
+        try await ExitCodes.guarding {
+            let settings = try global.load()
+            let registry = ProcessSetup.begin(settings)
+            let logger = Logger(label: "martlet.scheduler")
+            let services = Services(configuration: settings, name: "martlet scheduler", logger: logger)
+            let ledger = try services.ledger(connections: 8)
+            let coordinator = try services.coordinator()
+            let broker = try services.broker()
+            let health = try await ProcessSetup.serve(
+                settings.http, registry: registry,
+                checks: [
+                    ReadinessCheck("rabbitmq") { try await broker.checkConnection() },
+                    ReadinessCheck("postgres") { _ = try await ledger.counts() },
+                    ReadinessCheck("redis") { try await coordinator.ping() },
+                ], logger: logger)
+            try await Patience.until(.seconds(60), logger: logger, "reaching the servers") {
+                try await ledger.migrate()
+                try await broker.client.connect()
+            }
+            var configuration = SchedulerConfiguration()
+            configuration.batchSize = settings.scheduler.resultBatch
+            configuration.windowFactor = max(1, Int(settings.scheduler.windowFactor.rounded(.up)))
+            configuration.reconcileInterval = .seconds(settings.scheduler.reconcileInterval)
+            configuration.lease = .seconds(settings.scheduler.lease)
+            let scheduler = Scheduler(
+                ledger: ledger, coordinator: coordinator, broker: broker,
+                pipelines: FilePipelines(directory: settings.paths.pipelines, logger: logger),
+                configuration: configuration, logger: logger)
+            // Unstructured: a signal ends it from outside.
+            let work = Task { try await scheduler.run() }
+            let signals = Signals { work.cancel() }
+            logger.notice("scheduler ready")
+            try await work.value
+            withExtendedLifetime(signals) {}
+            await broker.client.close()
+            await health.stop()
+            logger.notice("scheduler stopped")
+        }
+    }
+}

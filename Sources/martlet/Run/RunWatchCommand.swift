@@ -1,0 +1,34 @@
+import ArgumentParser
+import Configuration
+import Coordination
+import Ledger
+import Pipeline
+
+struct RunWatchCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "watch", abstract: "Draws a run's progress until it has ended.",
+        discussion: """
+            Exit code 0 when it succeeded, 4 when it was rejected, 1 when it failed or was cancelled.
+
+              martlet run watch latest
+            """)
+
+    @OptionGroup var global: GlobalOptions
+
+    @Argument(help: "The run's id, its beginning, or `latest`.")
+    var run: String
+
+    func run() async throws {
+        try await ExitCodes.guarding {
+            let services = Services(quiet: try global.load(), name: "martlet run watch")
+            let ledger = try services.ledger(connections: 1)
+            let id = try await ledger.findRun(run)
+            let state = try await RunWatch(run: id, ledger: ledger, coordinator: try services.coordinator()).follow()
+            switch state {
+            case .succeeded: return
+            case .rejected: throw ExitCodes.refused
+            default: throw ExitCodes.failed
+            }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+import AMQPClient
+import Broker
+import Configuration
+import Coordination
+import HTTPTransport
+import Ledger
+import Logging
+import MLflowClient
+import ObjectStorage
+import PostgresClient
+import RedisClient
+
+/// Makes the clients of one process from its settings. Nothing connects before it is used.
+struct Services: Sendable {
+    let configuration: MartletConfiguration
+    let name: String
+    let logger: Logger
+
+    /// - Parameter name: shown by the servers as the client's name.
+    init(configuration: MartletConfiguration, name: String, logger: Logger) {
+        self.configuration = configuration
+        self.name = name
+        self.logger = logger
+    }
+
+    func ledger(connections: Int = 4) throws -> Ledger {
+        Ledger(postgres: try postgres(connections: connections), logger: logger)
+    }
+
+    func postgres(connections: Int = 4) throws -> PostgresClient {
+        var settings = try PostgresConfiguration(url: try configuration.requirePostgres().value)
+        settings.applicationName = name
+        settings.maximumConnections = connections
+        return PostgresClient(configuration: settings, logger: logger)
+    }
+
+    func coordinator() throws -> Coordinator {
+        var settings = try RedisConfiguration(url: try configuration.requireRedis().value)
+        settings.clientName = name
+        return Coordinator(redis: RedisClient(configuration: settings, logger: logger), logger: logger)
+    }
+
+    func broker() throws -> Broker {
+        let settings = try AMQPConfiguration(url: try configuration.requireAMQP().value)
+        return Broker(client: AMQPClient(configuration: settings, connectionName: name, logger: logger), logger: logger)
+    }
+
+    func transport() -> HTTPTransport {
+        HTTPTransport(logger: logger)
+    }
+
+    func storage(_ transport: HTTPTransport) throws -> S3Client {
+        let s3 = try configuration.requireS3()
+        let settings = S3Configuration(
+            endpoint: s3.endpoint.value, region: configuration.s3.region,
+            addressing: configuration.s3.addressing == .path ? .path : .virtualHost,
+            credentials: S3Credentials(accessKeyID: s3.accessKeyID, secretAccessKey: s3.secret.value))
+        return try S3Client(configuration: settings, transport: transport, logger: logger)
+    }
+
+    func mlflow(_ transport: HTTPTransport) throws -> MLflowClient {
+        let authentication = configuration.mlflowToken.map { MLflowAuthentication.bearer($0.value) } ?? .none
+        return try MLflowClient(
+            configuration: MLflowConfiguration(
+                baseURL: try configuration.requireMLflow().value, authentication: authentication),
+            transport: transport, logger: logger)
+    }
+}
+
+extension Services {
+    /// For commands that answer and end: errors are theirs to tell, so the clients need not log.
+    init(quiet configuration: MartletConfiguration, name: String) {
+        self.init(
+            configuration: configuration, name: name,
+            logger: Logger(label: "martlet.command") { _ in SwiftLogNoOpLogHandler() })
+    }
+}
