@@ -46,7 +46,7 @@ lint: install-lint ## Formatting, shell scripts, YAML, compose.yaml
 	swift format lint --strict --recursive --parallel $(SWIFT_SOURCES)
 	git ls-files -z -- '*.sh' .ci/run | xargs -0 shellcheck
 	git ls-files -z -- '*.yaml' '*.yml' .yamllint | xargs -0 yamllint --strict
-	deploy/compose/check.sh
+	docker-compose --file compose.yaml config --quiet
 
 format: ## Rewrite the Swift sources in the project's format
 	swift format --in-place --recursive --parallel $(SWIFT_SOURCES)

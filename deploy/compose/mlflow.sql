@@ -1,0 +1,2 @@
+-- Run once, when the volume is new: the ledger's database is made by the image, MLflow's here.
+CREATE DATABASE mlflow;
