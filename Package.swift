@@ -114,6 +114,12 @@ let package = Package(
         tests("TelemetryTests", ["Telemetry", "ChildProcess", log, metrics]),
         tests("AMQPClientTests", ["AMQPClient", "SocketExecutor", log]),
         tests("AMQPClientIntegrationTests", ["AMQPClient", "TestServers", "LocalStack", "ChildProcess", log]),
+        tests("ObjectStorageTests", ["ObjectStorage", "HTTPTransport", log, crypto]),
+        tests(
+            "ObjectStorageIntegrationTests",
+            ["ObjectStorage", "HTTPTransport", "TestServers", "LocalStack", "ChildProcess", log, crypto]),
+        tests("MLflowClientTests", ["MLflowClient", log]),
+        tests("MLflowClientIntegrationTests", ["MLflowClient", "HTTPTransport", "TestServers", log]),
         tests("HTTPTransportTests", ["HTTPTransport"]),
         tests("HTTPTransportIntegrationTests", ["HTTPTransport", log], resources: [.copy("Peers")]),
         tests("PostgresClientTests", ["PostgresClient"]),

@@ -19,7 +19,7 @@ package struct ArtifactStore: Sendable {
     package func publish(
         directory: String, prefix: String, createdAt: String? = nil, annotations: [String: String] = [:]
     ) async throws -> ManifestLocation {
-        let names = try await FileThreads.run { try DirectoryTree.files(below: directory) }
+        let names = try await onFiles { try DirectoryTree.files(below: directory) }
         let files = names.map { (name: $0, path: "\(directory)/\($0)") }
         return try await publish(files: files, prefix: prefix, createdAt: createdAt, annotations: annotations)
     }
@@ -111,7 +111,7 @@ package struct ArtifactStore: Sendable {
         }
         let report = ProgressReport(total: entries.reduce(0) { $0 + $1.bytes }, progress: progress)
         let base = String(location.key.dropLast(ArtifactManifest.fileName.count))
-        try await FileThreads.run { try DirectoryTree.makeFolders(for: entries.map(\.name), below: directory) }
+        try await onFiles { try DirectoryTree.makeFolders(for: entries.map(\.name), below: directory) }
         try await withThrowingTaskGroup(of: Void.self) { group in
             for (index, entry) in entries.enumerated() {
                 if index >= Self.parallelFiles { try await group.next() }
@@ -125,6 +125,14 @@ package struct ArtifactStore: Sendable {
             try await group.waitForAll()
         }
         return manifest
+    }
+
+    private func onFiles<Result: Sendable>(_ body: @Sendable () throws -> Result) async throws -> Result {
+        do {
+            return try await FileThreads.run { try body() }
+        } catch {
+            throw S3Error.wrap(error, bucket: nil, key: nil)
+        }
     }
 
     private static func base(_ prefix: String) -> String {

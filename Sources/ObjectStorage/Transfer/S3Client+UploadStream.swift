@@ -6,7 +6,7 @@ extension S3Client {
     /// Parts of a streamed upload in flight; with the one being filled they are all that is in memory.
     private static let streamedParts = 2
     /// The part size doubles after so many parts: 16 MiB to begin with reaches 5 TiB in fewer than 10,000.
-    static let partsPerSize = 1500
+    static let partsPerSize = 1200
 
     /// Stores a stream of chunks as they come, in one PUT if all of it fits into one part, in parts otherwise.
     ///
