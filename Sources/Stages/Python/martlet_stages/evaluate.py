@@ -50,8 +50,7 @@ def run(spec: Spec, events: EventStream, stop: StopRequest) -> dict[str, Any]:
     suite = Suite(
         spec.file("eval_file"), spec.file("eval_jsonl"), spec.file("train_file_for_copy_check"), options, str(dtype)
     )
-    for name, _ in spec.unread():
-        events.warning(f"field '{name}' of the specification is not known to evaluate and has no effect", field=name)
+    spec.warn_unread(events)
 
     results: dict[str, dict[str, Any]] = {}
     for role, path in cached.items():

@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from .events import EventStream
-from .failures import Released, permanent
+from .failures import Released, StageFailure, permanent
 from .hashing import file_sha256, files_sha256
 from .runtime import StopRequest, require_empty_directory
 from .safefiles import PICKLE_SUFFIXES, WIDTHS, read_header, read_json, weight_files, write_json
@@ -32,12 +32,13 @@ def run(spec: Spec, events: EventStream, stop: StopRequest) -> dict[str, Any]:
     if len(given) != 1:
         raise spec.fail("source", "must hold exactly one of directory, gguf and hub")
     require_empty_directory(output)
+    if given[0] != "hub":
+        os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
 
     if given[0] == "gguf":
         path = source.file("gguf")
         from . import gguf_model
 
-        os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
         said = gguf_model.convert(path, output, events)
         origin = {"kind": "gguf", "file": os.path.basename(path), "sha256": file_sha256(path), **said}
         licence = licence or said["licence"]
@@ -50,6 +51,7 @@ def run(spec: Spec, events: EventStream, stop: StopRequest) -> dict[str, Any]:
         folder, origin = _download(hub, output, events)
         origin["sha256"] = _copy(folder, output, events, stop)
         shutil.rmtree(folder)
+    spec.warn_unread(events)
     if stop.requested:
         raise Released()
 
@@ -125,8 +127,6 @@ def _download(hub: Spec, output: str, events: EventStream) -> tuple[str, dict[st
                 status=status,
             ) from error
         print(f"{kind}: {error}", file=sys.stderr)
-        from .failures import StageFailure
-
         raise StageFailure(
             "retryable", "hub_unreachable", f"could not download {name} from the hub ({kind}); is there a network?"
         ) from error

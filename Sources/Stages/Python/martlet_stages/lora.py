@@ -44,13 +44,19 @@ def attach(model, options: dict[str, Any], base_name: str | None, seed: int):
         wrapped = get_peft_model(model, config, autocast_adapter_dtype=False)
     except ValueError as error:
         raise permanent("invalid_spec", f"field 'lora.target_modules': {error}", field="lora.target_modules") from error
+    if any(len(getattr(module, "lora_embedding_A", ())) for module in wrapped.modules()):
+        raise permanent(
+            "invalid_spec", "field 'lora.target_modules' names an embedding; only linear layers can be adapted",
+            field="lora.target_modules",
+        )  # fmt: skip
     # The workspace's path says nothing to anybody else.
     wrapped.peft_config["default"].base_model_name_or_path = base_name
     return wrapped
 
 
 def save_adapter(model, directory: str) -> None:
-    model.save_pretrained(directory, safe_serialization=True)
+    # Embeddings are never adapted, and looking for changed ones would ask the hub.
+    model.save_pretrained(directory, safe_serialization=True, save_embedding_layers=False)
     card = os.path.join(directory, "README.md")
     if os.path.exists(card):
         # peft's template of a card; the real one lies beside the adapter.
@@ -69,5 +75,9 @@ def merge(model):
             weight = module.get_base_layer().weight
             down = module.lora_A["default"].weight.float()
             up = module.lora_B["default"].weight.float()
-            weight.copy_(weight.float() + module.scaling["default"] * (up @ down))
+            delta = up @ down
+            if getattr(module, "fan_in_fan_out", False):
+                # Layers in the manner of GPT-2 keep their weight transposed.
+                delta = delta.T
+            weight.copy_(weight.float() + module.scaling["default"] * delta)
     return model.unload()

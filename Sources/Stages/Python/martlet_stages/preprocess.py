@@ -47,6 +47,7 @@ def run(spec: Spec, events: EventStream, stop: StopRequest) -> dict[str, Any]:
         containment=near.number("containment", 0.9, low=0.3, high=1.0),
         containment_minimum=near.integer("containment_minimum", 8, low=1),
     )
+    spec.warn_unread(events)
     require_empty_directory(output)
     started = time.monotonic()
 

@@ -23,6 +23,8 @@ def run(spec: Spec, events: EventStream, stop: StopRequest) -> dict[str, Any]:
     batch_rows = spec.integer("batch_rows", 1024, low=1, high=1 << 20)
     threads = spec.integer("threads", 1, low=1)
 
+    spec.warn_unread(events)
+
     import pyarrow
     import pyarrow.parquet
 

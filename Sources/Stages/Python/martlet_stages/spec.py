@@ -7,6 +7,7 @@ import math
 import os
 from typing import Any
 
+from .events import EventStream
 from .failures import permanent
 
 _MISSING = object()
@@ -23,6 +24,7 @@ class Spec:
         self._path = path
         # Read by the command line itself, for every command.
         self._read: set[str] = {"threads"} if not path else set()
+        self._parts: list[Spec] = []
 
     @classmethod
     def load(cls, path: str) -> Spec:
@@ -106,10 +108,9 @@ class Spec:
         return value
 
     def object(self, field: str, default: Any = _MISSING) -> Spec:
-        return Spec(self.raw(field, {} if default is not _MISSING else _MISSING), self.name(field))
-
-    def optional_object(self, field: str) -> Spec | None:
-        return self.object(field) if self.has(field) else None
+        part = Spec(self.raw(field, {} if default is not _MISSING else _MISSING), self.name(field))
+        self._parts.append(part)
+        return part
 
     def file(self, field: str, default: Any = _MISSING) -> Any:
         value = self.text(field, default)
@@ -128,11 +129,17 @@ class Spec:
         return value
 
     def items(self) -> list[tuple[str, Any]]:
+        self._read.update(self._values)
         return list(self._values.items())
 
-    def unread(self) -> list[tuple[str, Any]]:
-        """The fields nobody asked for: most likely misspelt."""
-        return sorted((self.name(field), value) for field, value in self._values.items() if field not in self._read)
+    def unread(self) -> list[str]:
+        """The fields nobody asked for, here and below: most likely misspelt."""
+        own = [self.name(field) for field in self._values if field not in self._read]
+        return sorted(own + [name for part in self._parts for name in part.unread()])
+
+    def warn_unread(self, events: EventStream) -> None:
+        for name in self.unread():
+            events.warning(f"field '{name}' of the specification is not known and has no effect", field=name)
 
 
 def shown(value: Any) -> str:

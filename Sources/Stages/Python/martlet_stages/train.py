@@ -33,6 +33,7 @@ def run(spec: Spec, events: EventStream, stop: StopRequest) -> dict[str, Any]:
     betas = (spec.number("beta1", 0.9, low=0.0, high=0.9999), spec.number("beta2", 0.999, low=0.0, high=0.99999))
     checkpointing = spec.flag("gradient_checkpointing", False)
     card = spec.object("model_card", None)
+    facts = card.items()
     threads = spec.integer("threads", len(os.sched_getaffinity(0)), low=1)
 
     import torch
@@ -65,8 +66,7 @@ def run(spec: Spec, events: EventStream, stop: StopRequest) -> dict[str, Any]:
     )
     require_empty_directory(output)
     os.makedirs(checkpoints, exist_ok=True)
-    for name, _ in spec.unread():
-        events.warning(f"field '{name}' of the specification is not known to train and has no effect", field=name)
+    spec.warn_unread(events)
 
     set_threads(threads)
     device = choose_device()
@@ -152,7 +152,7 @@ def run(spec: Spec, events: EventStream, stop: StopRequest) -> dict[str, Any]:
     summary["seconds"] = report["seconds"] = round(time.monotonic() - started, 3)
     write_json(os.path.join(output, "training.json"), report)
     with open(os.path.join(output, "README.md"), "w", encoding="utf-8") as file:
-        file.write(model_card(card.items(), finite(summary), parameters, report["fingerprint"]["train_file"]))
+        file.write(model_card(facts, finite(summary), parameters, report["fingerprint"]["train_file"]))
     return {
         "merged_dir": "merged",
         "adapter_dir": "adapter" if method == "lora" else None,
