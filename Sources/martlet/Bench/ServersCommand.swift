@@ -23,6 +23,12 @@ struct ServersCommand: AsyncParsableCommand {
     @Argument(help: "rabbitmq, redis, postgresql, seaweedfs, mlflow; what they need is started too.")
     var servers: [String]
 
+    /// How the settings of each server begin.
+    private static let settings: [ServerName: String] = [
+        .rabbitMQ: "MARTLET_AMQP", .redis: "MARTLET_REDIS", .postgres: "MARTLET_POSTGRES", .s3: "MARTLET_S3",
+        .mlflow: "MARTLET_MLFLOW",
+    ]
+
     func validate() throws {
         for name in servers where ServerName(rawValue: name) == nil {
             let known = ServerName.allCases.map(\.rawValue).joined(separator: ", ")
@@ -48,7 +54,12 @@ struct ServersCommand: AsyncParsableCommand {
                     }
                     Terminal.complain("\(progress)")
                 }
-                try StackFile.write(endpoints.environment, to: StackFile.path(state: state))
+                // What was not started has no address yet.
+                let prefixes = wanted.compactMap { Self.settings[$0] }
+                let environment = endpoints.environment.filter { setting in
+                    prefixes.contains { setting.key.hasPrefix($0) }
+                }
+                try StackFile.write(environment, to: StackFile.path(state: state))
                 Terminal.write(processes.line + "\n")
                 for await _ in signalled { break }
             } catch {

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Measures Martlet against Celery, Dramatiq and a bare librabbitmq loop: `make bench-fleet`.
+#
+#   Benchmarks/fleet/run.sh [--tasks N] [--runs N] [--latency-tasks N] [--only NAME,...] [--json FILE]
+#
+#   --tasks N          no-op tasks per run (default 10000)
+#   --runs N           runs per system; medians are shown (default 3)
+#   --latency-tasks N  two-stage runs at 100 per second for the time between stages (default 1000)
+#   --only NAMES       of martlet, celery, dramatiq, bare, with commas (default: all)
+#   --json FILE        where the figures go (default .build/bench/fleet.json)
+#
+# One broker, one Redis, one PostgreSQL, started for this run in a temporary folder and stopped at its end, with
+# everything synchronised to disk as in production: durable quorum queues, publisher confirms, late
+# acknowledgements, every result recorded. MARTLET_BIN and MARTLET_BARE name binaries that are built already.
+set -euo pipefail
+
+root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
+python=$("$root/Benchmarks/need.sh" python)
+martlet=$("$root/Benchmarks/need.sh" martlet)
+bare=$("$root/Benchmarks/need.sh" bare)
+mkdir -p -- "$root/.build/bench"
+cd -- "$root"
+PYTHONPATH=$root/Benchmarks exec "$python" -m harness.fleet --martlet "$martlet" --bare "$bare" \
+    --json "$root/.build/bench/fleet.json" "$@"

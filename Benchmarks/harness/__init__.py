@@ -1,0 +1,1 @@
+"""What runs the benchmarks: servers, processes, figures, tables."""

@@ -1,0 +1,34 @@
+"""What the figures were measured on."""
+
+import datetime
+import os
+import platform
+import subprocess
+
+
+def facts():
+    """Cores, processor, memory, kernel, load and date."""
+    model = "unknown"
+    with open("/proc/cpuinfo", encoding="utf-8") as source:
+        for line in source:
+            if line.startswith("model name"):
+                model = line.split(":", 1)[1].strip()
+                break
+    with open("/proc/meminfo", encoding="utf-8") as source:
+        memory = int(source.readline().split()[1]) * 1024
+    return {
+        "cores": os.cpu_count(),
+        "cpu": model,
+        "memory_bytes": memory,
+        "kernel": platform.release(),
+        "system": platform.freedesktop_os_release().get("PRETTY_NAME", "unknown"),
+        "load_before": [round(value, 2) for value in os.getloadavg()],
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+    }
+
+
+def first_line(*command):
+    """The first line that a program prints, such as its version."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    text = (done.stdout or done.stderr).strip()
+    return text.splitlines()[0] if text else "unknown"

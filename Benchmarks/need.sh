@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Prints the path of something that the benchmarks need, and makes it if it is missing.
+#
+#   Benchmarks/need.sh martlet   a release build of this checkout, or MARTLET_BIN
+#   Benchmarks/need.sh bare      a release build of Benchmarks/fleet/bare, or MARTLET_BARE
+#   Benchmarks/need.sh python    the interpreter of config/python/bench.lock
+#
+# Only the path goes to standard output.
+set -euo pipefail
+
+say() { printf 'need.sh: %s\n' "$*" >&2; }
+
+root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+
+# A binary that is built already: the variable's name, then its value.
+given() {
+    [[ -x $2 ]] || { say "$1 is '$2', which cannot be run"; exit 2; }
+    printf '%s\n' "$2"
+    exit 0
+}
+
+# A release build: the product's name, then what else `swift build` is told.
+built() {
+    local product=$1
+    shift
+    say "building $product (release)"
+    swift build -c release --product "$product" "$@" >&2
+    printf '%s/%s\n' "$(swift build -c release "$@" --show-bin-path)" "$product"
+}
+
+case ${1:-} in
+    martlet)
+        [[ -z ${MARTLET_BIN:-} ]] || given MARTLET_BIN "$MARTLET_BIN"
+        built martlet --package-path "$root" --static-swift-stdlib
+        ;;
+    bare)
+        [[ -z ${MARTLET_BARE:-} ]] || given MARTLET_BARE "$MARTLET_BARE"
+        built bare --package-path "$root/Benchmarks/fleet/bare" --scratch-path "$root/.build/bench/bare"
+        ;;
+    python)
+        folder=$("$root/deploy/python/env.sh" bench)
+        printf '%s/bin/python\n' "$folder"
+        ;;
+    *)
+        say 'usage: need.sh martlet|bare|python'
+        exit 2
+        ;;
+esac
