@@ -124,6 +124,8 @@ let package = Package(
         tests("HTTPTransportIntegrationTests", ["HTTPTransport", log], resources: [.copy("Peers")]),
         tests("PostgresClientTests", ["PostgresClient"]),
         tests("PostgresClientIntegrationTests", ["PostgresClient", "TestServers", "LocalStack", log]),
+        tests("LedgerIntegrationTests", ["Ledger", "Pipeline", "PostgresClient", "TestServers", log]),
+        tests("CoordinationIntegrationTests", ["Coordination", "Pipeline", "RedisClient", "TestServers", log]),
         tests("RedisClientTests", ["RedisClient"]),
         tests("RedisClientIntegrationTests", ["RedisClient", "TestServers", "LocalStack", log]),
         tests("LocalStackTests", ["LocalStack"]),

@@ -133,6 +133,12 @@ package struct Coordinator: Sendable {
         package var attempt: Int
         package var standing: Standing
         package var worker: String?
+
+        package init(attempt: Int, standing: Standing, worker: String?) {
+            self.attempt = attempt
+            self.standing = standing
+            self.worker = worker
+        }
     }
 
     /// How tasks stand, in the order asked.

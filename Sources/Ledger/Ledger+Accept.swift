@@ -19,7 +19,7 @@ extension Ledger {
             uniquingKeysWith: { first, _ in first })
         accepted.newRuns = try await postgres.withTransaction { connection in
             var statements: [(String, [PostgresValue])] = []
-            for (digest, spec) in fresh {
+            for (digest, spec) in fresh.sorted(by: { $0.key < $1.key }) {
                 statements.append(
                     (SQL.accept["insert_pipeline"], [.text(digest), .text(spec.name), .json(try JSON.encode(spec))]))
             }

@@ -1,8 +1,8 @@
 import AMQPClient
 import Broker
 import Coordination
-package import Logging
-package import Pipeline
+import Logging
+import Pipeline
 import Synchronization
 
 /// Takes tasks from one pool's queue and runs up to `slots` of them at a time, until it is told to drain.

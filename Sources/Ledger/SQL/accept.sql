@@ -3,8 +3,12 @@ INSERT INTO martlet.pipelines (digest, name, spec) VALUES ($1, $2, $3) ON CONFLI
 
 -- name: insert_events
 -- A known (source, id) keeps the run it has; the two statements after this one see which runs are new.
+-- In the order of keys, so that two schedulers with the same events in hand never wait for each other; of equal
+-- ones the first counts.
 INSERT INTO martlet.events (source, id, run_id)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[])
+SELECT u.source, u.id, u.run_id
+FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS u (source, id, run_id, place)
+ORDER BY u.source, u.id, u.place
 ON CONFLICT (source, id) DO NOTHING
 RETURNING run_id;
 

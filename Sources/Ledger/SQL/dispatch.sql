@@ -1,17 +1,22 @@
 -- name: take
 -- The rows stay locked until the publications are confirmed; another scheduler skips them.
-UPDATE martlet.tasks t
-SET state = 'dispatched', dispatched_at = clock_timestamp(), token = NULL, worker = NULL
-FROM (
+-- Materialized, because a plan that evaluated the choice twice would lock more than the limit.
+WITH chosen AS MATERIALIZED (
     SELECT run_id, stage FROM martlet.tasks
     WHERE state = 'ready' AND pool = $1 AND due_at <= clock_timestamp()
     ORDER BY priority DESC, due_at
     LIMIT $2
     FOR UPDATE SKIP LOCKED
-) chosen
-JOIN martlet.runs r ON r.id = chosen.run_id
-WHERE t.run_id = chosen.run_id AND t.stage = chosen.stage
-RETURNING t.run_id, t.stage, t.attempt, t.payload, r.traceparent, r.tracestate, t.priority;
+), taken AS (
+    UPDATE martlet.tasks t
+    SET state = 'dispatched', dispatched_at = clock_timestamp(), token = NULL, worker = NULL
+    FROM chosen
+    WHERE t.run_id = chosen.run_id AND t.stage = chosen.stage
+    RETURNING t.run_id, t.stage, t.attempt, t.payload, t.priority, t.due_at
+)
+SELECT taken.run_id, taken.stage, taken.attempt, taken.payload, taken.priority, r.traceparent, r.tracestate
+FROM taken JOIN martlet.runs r ON r.id = taken.run_id
+ORDER BY taken.priority DESC, taken.due_at, taken.run_id, taken.stage;
 
 -- name: give_back
 UPDATE martlet.tasks t

@@ -1,7 +1,8 @@
 import ChildProcess
 import FoundationEssentials
 import Glibc
-package import Pipeline
+import ObjectStorage
+import Pipeline
 package import WorkerRuntime
 
 /// Runs any program: the parameter `command` is the program and its arguments, without a shell.

@@ -1,4 +1,4 @@
-package import Pipeline
+import Pipeline
 package import WorkerRuntime
 
 /// Does nothing, at once: for measuring the fleet itself.

@@ -1,5 +1,5 @@
 package import Pipeline
-package import WorkerRuntime
+import WorkerRuntime
 
 /// Reads a stage's parameters, with errors that name the parameter.
 package struct Parameters: Sendable {
