@@ -1,7 +1,9 @@
+import AMQPClient
 import ArgumentParser
 import Broker
 import Configuration
 import Foundation
+import Ledger
 import Logging
 import Pipeline
 import Scheduler

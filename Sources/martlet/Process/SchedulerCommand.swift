@@ -1,5 +1,9 @@
+import AMQPClient
 import ArgumentParser
+import Broker
 import Configuration
+import Coordination
+import Ledger
 import Logging
 import Pipeline
 import Scheduler

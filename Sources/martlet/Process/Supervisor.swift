@@ -1,3 +1,5 @@
+import AMQPClient
+import Broker
 import Configuration
 import Coordination
 import Foundation

@@ -1,4 +1,6 @@
+import AMQPClient
 import ArgumentParser
+import Broker
 import Configuration
 import Coordination
 import Glibc

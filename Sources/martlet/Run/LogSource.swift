@@ -1,4 +1,5 @@
 import Coordination
+import Foundation
 import Ledger
 import ObjectStorage
 import Pipeline

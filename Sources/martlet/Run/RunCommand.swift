@@ -13,7 +13,7 @@ struct RunCommand: AsyncParsableCommand {
               martlet run retry r1k7 --from-stage evaluate
             """,
         subcommands: [
-            RunListCommand.self, RunShowCommand.self, RunWatchCommand.self, RunLogsCommand.self, RunCancelCommand.self,
-            RunRetryCommand.self,
+            RunListCommand.self, RunShowCommand.self, RunWatchCommand.self, RunLogsCommand.self, RunReportCommand.self,
+            RunCancelCommand.self, RunRetryCommand.self,
         ])
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Configuration
+import HTTPTransport
 import Ledger
 import MLflowClient
 import Pipeline

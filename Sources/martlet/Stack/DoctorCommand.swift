@@ -1,12 +1,15 @@
+import AMQPClient
 import ArgumentParser
 import Broker
 import Configuration
 import Coordination
 import Foundation
 import Ledger
+import MLflowClient
 import ObjectStorage
 import Pipeline
 import PostgresClient
+import StageSupport
 
 struct DoctorCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

@@ -6,6 +6,7 @@ import HTTPTransport
 import Ledger
 import MLflowClient
 import ObjectStorage
+import Pipeline
 import PostgresClient
 import RedisClient
 import WorkerRuntime

@@ -1,6 +1,7 @@
 import Configuration
 import Crypto
 import FoundationEssentials
+import Pipeline
 import StageSupport
 import WorkerRuntime
 

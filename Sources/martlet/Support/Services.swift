@@ -59,7 +59,7 @@ struct Services: Sendable {
     }
 
     func mlflow(_ transport: HTTPTransport) throws -> MLflowClient {
-        let authentication = configuration.mlflowToken.map { MLflowAuthentication.bearer($0.value) } ?? .none
+        let authentication = configuration.mlflowToken.map { MLflowAuthentication.bearer(token: $0.value) } ?? .none
         return try MLflowClient(
             configuration: MLflowConfiguration(
                 baseURL: try configuration.requireMLflow().value, authentication: authentication),
