@@ -3,7 +3,7 @@ import Testing
 
 @testable import MLflowClient
 
-@Suite(.timeLimit(.minutes(1))) struct ArtifactTests {
+@Suite(.timeLimit(.minutes(2))) struct ArtifactTests {
     @Test func movesFilesThroughTheServer() async throws {
         try await Tracker.with { tracker async throws in
             let run = try await tracker.makeRun()
@@ -39,6 +39,7 @@ import Testing
             let missing = await #expect(throws: MLflowError.self) {
                 try await client.downloadArtifact(run: run, path: "model/none", toFile: "\(folder)/none")
             }
+            #expect(missing?.code == .notFound)
             #expect(missing?.isRetryable == false)
             #expect(access("\(folder)/none", F_OK) != 0)
             let local = await #expect(throws: MLflowError.self) {

@@ -65,7 +65,8 @@ extension MLflowClient {
             let result = try await self.transport.download(
                 self.request(call), to: HTTPFileDestination(descriptor: output.descriptor))
             guard result.isWritten else {
-                throw MLflowError.from(status: result.status, body: result.errorBody, operation: operation)
+                let error = MLflowError.from(status: result.status, body: result.errorBody, operation: operation)
+                throw try await self.explain(error, run: run, path: path)
             }
             return result.bytesWritten
         }
@@ -80,8 +81,30 @@ extension MLflowClient {
     /// Reads a small artifact into memory.
     package func artifact(run: MLflowRun, path: String) async throws -> [UInt8] {
         let operation = "artifacts/download"
-        return try await send(
-            MLflowCall(operation, method: "GET", url: try artifactURL(run: run, path: path, operation: operation)))
+        let call = MLflowCall(
+            operation, method: "GET", url: try artifactURL(run: run, path: path, operation: operation))
+        return try await retrying(call) {
+            do {
+                return try await self.sendOnce(call)
+            } catch let error as MLflowError {
+                throw try await self.explain(error, run: run, path: path)
+            }
+        }
+    }
+
+    /// MLflow answers 500 where the store behind it has no such object, which repeating does not cure: the folder's
+    /// listing tells the two apart.
+    private func explain(_ error: MLflowError, run: MLflowRun, path: String) async throws -> MLflowError {
+        guard error.status == 500 else { return error }
+        let folder = path.split(separator: "/").dropLast().joined(separator: "/")
+        guard let listed = try? await artifacts(run: run, folder: folder), !listed.contains(where: { $0.path == path })
+        else {
+            try Task.checkCancellation()
+            return error
+        }
+        return MLflowError(
+            code: .notFound, message: "run \(run.id) has no artifact '\(path)'", operation: error.operation,
+            status: 404, cause: error)
     }
 
     /// The files and folders directly in a folder of the run's artifacts.

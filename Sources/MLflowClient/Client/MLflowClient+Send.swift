@@ -36,14 +36,20 @@ extension MLflowClient {
 
     /// The body of a 2xx answer.
     func send(_ call: MLflowCall) async throws -> [UInt8] {
-        try await retrying(call) {
-            let response = try await self.transport.send(self.request(call))
+        try await retrying(call) { try await self.sendOnce(call) }
+    }
+
+    func sendOnce(_ call: MLflowCall) async throws -> [UInt8] {
+        do {
+            let response = try await transport.send(request(call))
             guard response.isSuccess else {
                 throw MLflowError.from(
                     status: response.status, body: try await response.body.prefix(bytes: 64 << 10),
                     operation: call.operation)
             }
             return try await response.body.collect(upTo: Self.largestAnswer)
+        } catch {
+            throw MLflowError.wrap(error, operation: call.operation)
         }
     }
 
