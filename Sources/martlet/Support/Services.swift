@@ -36,7 +36,8 @@ struct Services: Sendable {
 
     func coordinator() throws -> Coordinator {
         var settings = try RedisConfiguration(url: try configuration.requireRedis().value)
-        settings.clientName = name
+        // Redis takes printable ASCII without spaces.
+        settings.clientName = String(name.map { ("!"..."~").contains($0) ? $0 : "-" })
         return Coordinator(redis: RedisClient(configuration: settings, logger: logger), logger: logger)
     }
 
