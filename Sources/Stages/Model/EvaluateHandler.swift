@@ -89,6 +89,11 @@ package struct EvaluateHandler: StageHandler {
         var metrics: [String: JSONValue] = [:]
         var intervals: [String: JSONValue] = [:]
         for (role, results) in report["results"]?.objectValue ?? [:] {
+            if role == "champion", let why = results["incomparable"]?.stringValue {
+                // A champion of another family of models is no measure: without one, its rules do not apply.
+                context.log.line("the champion is left out: \(why)")
+                continue
+            }
             metrics[role] = results["metrics"] ?? .object([:])
             intervals[role] = results["intervals"] ?? .null
         }

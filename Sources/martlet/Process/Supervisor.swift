@@ -51,8 +51,11 @@ final class Supervisor: Sendable {
                 await group.waitForAll()
             }
         } catch {
-            board.fail("\(error)")
+            board.note("\(error)")
+            // Whatever did start must not stay behind; that it failed is what counts, and is told below.
             try? await stack.stop { [board] progress in board.note("\(progress)") }
+            // Last: whoever waits for the board may go on now.
+            board.fail("\(error)")
             throw error
         }
         board.note("stopping the servers")
