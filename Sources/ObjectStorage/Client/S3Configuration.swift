@@ -17,7 +17,8 @@ package struct S3Configuration: Sendable {
     /// Bytes of a part of an upload and of a range of a download, 5 MiB to 5 GiB; grown where a file would need
     /// more than 10,000 parts.
     package var partSize: Int64
-    /// Parts or ranges of one transfer in flight.
+    /// Parts or ranges of one transfer in flight; they are read from and written to the file, so that each costs a
+    /// connection and its buffers only.
     package var concurrency: Int
 
     /// Sends of one request in all, the first included.
@@ -39,7 +40,7 @@ package struct S3Configuration: Sendable {
 
     package init(
         endpoint: String, region: String = "us-east-1", addressing: Addressing = .path, credentials: S3Credentials,
-        partSize: Int64 = 16 << 20, concurrency: Int = 4, maximumAttempts: Int = 5,
+        partSize: Int64 = 16 << 20, concurrency: Int = 8, maximumAttempts: Int = 5,
         baseDelay: Duration = .milliseconds(200), maximumDelay: Duration = .seconds(5),
         transferPatience: Duration = .seconds(90),
         connectTimeout: Duration = .seconds(10), firstByteTimeout: Duration = .seconds(120),
