@@ -1,4 +1,5 @@
 import Crypto
+import Foundation
 import Glibc
 import HTTPTransport
 import Logging
@@ -53,8 +54,7 @@ struct Store: Sendable {
             }
             try await client.deleteBucket(bucket)
         } catch {}
-        for name in (try? DirectoryTree.files(below: folder)) ?? [] { unlink("\(folder)/\(name)") }
-        rmdir(folder)
+        try? FileManager.default.removeItem(atPath: folder)
         await transport.close()
     }
 
