@@ -21,7 +21,8 @@ enum Handlers {
                 addressPolicy: .publicOnly(allowing: settings.notify.allowAddresses),
                 linksBase: settings.linksBase?.value))
         let python: PythonStage.Provider = { try PythonEnvironments.stages(settings) }
-        handlers.append(IngestHandler(transport: transport, python: python))
+        let access = SourceAccess(allowing: settings.ingest.allowAddresses, fileRoots: settings.ingest.fileRoots)
+        handlers.append(IngestHandler(transport: transport, access: access, python: python))
         handlers.append(PreprocessHandler(python: python))
         guard settings.mlflow != nil else { return handlers }
         let mlflow = try services.mlflow(transport)

@@ -6,6 +6,7 @@ import Ledger
 import LocalStack
 import Logging
 import Pipeline
+import Scheduler
 
 /// Martlet's own processes on this machine: one scheduler, and as many workers as each pool should have.
 actor LocalFleet {
@@ -37,7 +38,8 @@ actor LocalFleet {
     private var restarts: [Seat: Int] = [:]
     private var backoffs: [Seat: RestartBackoff] = [:]
     private var notBefore: [Seat: ContinuousClock.Instant] = [:]
-    private var ends = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
+    /// Rung when a process ends or a pool's size changes.
+    private let bell = Bell()
 
     init(
         state: String, config: String?, coordinator: Coordinator, ledger: Ledger, pipelines: String, grace: Duration,
@@ -137,11 +139,10 @@ actor LocalFleet {
                 stdout: .file(log), stderr: .file(log))
             members[seat] = Member(child: child, startedAt: .now, started: .now)
             logger.notice("started", metadata: ["name": "\(seat.name)", "pid": "\(child.pid)"])
-            let bell = ends.continuation
             // Unstructured: it lives as long as the process.
-            Task {
+            Task { [bell] in
                 await child.wait()
-                bell.yield()
+                bell.ring()
             }
         } catch {
             logger.error("not started", metadata: ["name": "\(seat.name)", "error": "\(error)"])
@@ -213,22 +214,13 @@ actor LocalFleet {
     private func waitForChange() async {
         let soonest = notBefore.values.filter { $0 > .now }.min()
         let limit = min(.seconds(2), soonest.map { $0 - .now } ?? .seconds(2))
-        let stream = ends.stream
-        await withTaskGroup(of: Void.self) { group in
-            group.addTask {
-                var iterator = stream.makeAsyncIterator()
-                await iterator.next()
-            }
-            group.addTask { try? await Task.sleep(for: limit) }
-            await group.next()
-            group.cancelAll()
-        }
+        await bell.wait(atMost: limit)
     }
 
     private func listen() async {
         while !Task.isCancelled {
             do {
-                for try await _ in coordinator.poolChanges() { ends.continuation.yield() }
+                for try await _ in coordinator.poolChanges() { bell.ring() }
             } catch {
                 logger.debug("not told of pool changes; looking every two seconds", metadata: ["error": "\(error)"])
             }
