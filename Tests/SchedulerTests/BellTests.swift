@@ -1,0 +1,46 @@
+import Testing
+
+@testable import Scheduler
+
+@Suite(.timeLimit(.minutes(1))) struct BellTests {
+    @Test func aRingEndsTheWait() async {
+        let bell = Bell()
+        async let waited: Void = bell.wait(atMost: .seconds(50))
+        bell.ring()
+        await waited
+    }
+
+    @Test func aRingBeforeTheWaitCountsOnce() async {
+        let bell = Bell()
+        bell.ring()
+        bell.ring()
+        await bell.wait(atMost: .seconds(50))
+        #expect(await duration { await bell.wait(atMost: .milliseconds(30)) } >= .milliseconds(30))
+    }
+
+    /// A wait that timed out once made every later one return at once, and two of the scheduler's loops spin.
+    @Test func waitsAgainAfterAWaitThatTimedOut() async {
+        let bell = Bell()
+        await bell.wait(atMost: .milliseconds(1))
+        #expect(await duration { await bell.wait(atMost: .milliseconds(30)) } >= .milliseconds(30))
+        bell.ring()
+        await bell.wait(atMost: .seconds(50))
+    }
+
+    @Test func aWaitThatIsOverBeforeItBeganEnds() async {
+        let bell = Bell()
+        for _ in 0..<1_000 { await bell.wait(atMost: .zero) }
+    }
+
+    @Test func cancellationEndsTheWait() async {
+        let bell = Bell()
+        let task = Task { await bell.wait(atMost: .seconds(50)) }
+        task.cancel()
+        await task.value
+        #expect(await duration { await bell.wait(atMost: .milliseconds(30)) } >= .milliseconds(30))
+    }
+
+    private func duration(_ body: () async -> Void) async -> Duration {
+        await ContinuousClock().measure { await body() }
+    }
+}
