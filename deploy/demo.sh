@@ -7,6 +7,7 @@ set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 martlet=.build/release/martlet
 model=smollm2-135m-instruct
+run=
 
 step() { printf '\n== %s\n' "$*"; }
 note() { printf '   %s\n' "$*"; }
@@ -16,10 +17,11 @@ interrupted() {
     trap - INT TERM
     printf '\n== interrupted\n'
     if [[ -x $martlet ]] && "$martlet" status >/dev/null 2>&1; then
-        note 'The stack is up, and a run that was published goes on.'
-        note "Follow it: $martlet run watch latest"
-        note "Cancel it: $martlet run cancel latest"
-        note "Stop all:  $martlet down"
+        if [[ -n $run ]]; then
+            note "The run goes on. Follow it: $martlet run watch $run"
+            note "Cancel it: $martlet run cancel $run"
+        fi
+        note "The stack is up. Stop it: $martlet down"
     fi
     exit "$1"
 }
