@@ -7,9 +7,9 @@
 # The environment lives in the user's cache directory under the hash of its lock file, so that every
 # clone and every CI run on a machine shares it. Only the path goes to standard output.
 #
-#   XDG_CACHE_HOME   where caches live (default ~/.cache)
-#   MARTLET_PYTHON   the interpreter to build with (default python3; 3.11 or later)
-#   MARTLET_TORCH    cpu or cuda: the PyTorch build (default: cuda where an NVIDIA GPU answers, else cpu)
+#   XDG_CACHE_HOME        where caches live (default ~/.cache)
+#   MARTLET_BUILD_PYTHON  the interpreter to build with (default python3; 3.11 or later)
+#   MARTLET_TORCH         cpu or cuda: the PyTorch build (default: cuda where an NVIDIA GPU answers, else cpu)
 set -euo pipefail
 
 say() { printf 'env.sh: %s\n' "$*" >&2; }
@@ -55,10 +55,10 @@ if finished; then
     exit 0
 fi
 
-python=${MARTLET_PYTHON:-python3}
+python=${MARTLET_BUILD_PYTHON:-python3}
 command -v "$python" >/dev/null || fail "no $python found; install it (Debian: apt-get install python3 python3-venv)"
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
-    fail "$("$python" --version 2>&1) is too old: 3.11 or later is needed; name another with MARTLET_PYTHON"
+    fail "$("$python" --version 2>&1) is too old: 3.11 or later is needed; name another with MARTLET_BUILD_PYTHON"
 
 gpu_answers() { command -v nvidia-smi >/dev/null && nvidia-smi --list-gpus 2>/dev/null | grep -q '^GPU'; }
 build=${MARTLET_TORCH:-}
