@@ -107,6 +107,12 @@ let package = Package(
         library("ChildProcess", ["CLinux"]),
         library("LocalStack", ["ChildProcess", log]),
         library("TestServers", ["LocalStack", "ChildProcess", log], path: "Tests/Support/TestServers"),
+        library(
+            "TestFleet",
+            [
+                "AMQPClient", "Broker", "Coordination", "HTTPTransport", "Ledger", "ObjectStorage", "Pipeline",
+                "PostgresClient", "RedisClient", "Scheduler", "WorkerRuntime", "TestServers", log,
+            ], path: "Tests/Support/TestFleet"),
         tests("ChildProcessTests", ["ChildProcess"]),
         tests("PipelineTests", ["Pipeline"]),
         tests("IngestStageTests", ["IngestStage", "Pipeline"]),
@@ -124,8 +130,24 @@ let package = Package(
         tests("HTTPTransportIntegrationTests", ["HTTPTransport", log], resources: [.copy("Peers")]),
         tests("PostgresClientTests", ["PostgresClient"]),
         tests("PostgresClientIntegrationTests", ["PostgresClient", "TestServers", "LocalStack", log]),
+        tests("SchedulerTests", ["Scheduler", "Coordination", "Ledger", "Pipeline"]),
+        tests("BrokerIntegrationTests", ["TestFleet", "AMQPClient", "Broker", "Pipeline", log]),
+        tests(
+            "SchedulerIntegrationTests",
+            [
+                "TestFleet", "AMQPClient", "Broker", "Coordination", "Ledger", "Pipeline", "Scheduler", "WorkerRuntime",
+                log,
+            ]),
+        tests(
+            "WorkerRuntimeIntegrationTests",
+            [
+                "TestFleet", "AMQPClient", "Broker", "Coordination", "Ledger", "ObjectStorage", "Pipeline", "Scheduler",
+                "WorkerRuntime", log,
+            ]),
         tests("LedgerIntegrationTests", ["Ledger", "Pipeline", "PostgresClient", "TestServers", log]),
-        tests("CoordinationIntegrationTests", ["Coordination", "Pipeline", "RedisClient", "TestServers", log]),
+        tests(
+            "CoordinationIntegrationTests",
+            ["Coordination", "LocalStack", "Pipeline", "RedisClient", "TestServers", log]),
         tests("RedisClientTests", ["RedisClient"]),
         tests("RedisClientIntegrationTests", ["RedisClient", "TestServers", "LocalStack", log]),
         tests("LocalStackTests", ["LocalStack"]),

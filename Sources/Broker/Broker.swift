@@ -8,6 +8,7 @@ package final class Broker: Sendable {
     package let client: AMQPClient
     private let logger: Logger
     private let declaredPools = Mutex<Set<String>>([])
+    private let isBaseDeclared = Atomic(false)
 
     package init(client: AMQPClient, logger: Logger) {
         self.client = client
@@ -18,7 +19,8 @@ package final class Broker: Sendable {
 
     /// Declares all but the pools' queues, now and after every reconnection.
     package func declare() async throws {
-        try await client.declare(Topology.base, onReconnect: true)
+        try await client.declare(Topology.base, onReconnect: !isBaseDeclared.load(ordering: .relaxed))
+        isBaseDeclared.store(true, ordering: .relaxed)
     }
 
     /// Declares a pool's queue, once, and again after every reconnection.
@@ -26,6 +28,12 @@ package final class Broker: Sendable {
         guard !declaredPools.withLock({ $0.contains(pool) }) else { return }
         try await client.declare(Topology.pool(pool), onReconnect: true)
         _ = declaredPools.withLock { $0.insert(pool) }
+    }
+
+    /// Declares a pool's queue again, which somebody may have deleted.
+    package func redeclare(pool: String) async throws {
+        guard declaredPools.withLock({ $0.contains(pool) }) else { return try await declare(pool: pool) }
+        try await client.declare(Topology.pool(pool), onReconnect: false)
     }
 
     // MARK: Publishing

@@ -195,3 +195,8 @@ extension Coordinator {
         _ = try await redis.send(["PING"])
     }
 }
+
+extension Coordinator {
+    /// Matches every key of this fleet, for tests that take them away.
+    package var keyPattern: String { keys.pattern }
+}

@@ -1,4 +1,4 @@
-package import Pipeline
+import Pipeline
 
 /// The names of everything in Redis; one place, so that nobody guesses.
 package struct Keys: Sendable {
@@ -9,6 +9,7 @@ package struct Keys: Sendable {
         prefix = namespace + ":"
     }
 
+    var pattern: String { prefix + "*" }
     var taskPrefix: String { prefix + "task:" }
     var leasePrefix: String { prefix + "lease:" }
     func task(_ id: TaskID) -> String { taskPrefix + id.description }

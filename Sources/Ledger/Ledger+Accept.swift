@@ -17,9 +17,27 @@ extension Ledger {
         let fresh = Dictionary(
             runs.filter { !isRemembered(digest: $0.pipelineDigest) }.map { ($0.pipelineDigest, $0.pipeline) },
             uniquingKeysWith: { first, _ in first })
-        accepted.newRuns = try await postgres.withTransaction { connection in
+        do {
+            accepted.newRuns = try await write(runs, tasks: tasks, pipelines: fresh, deadLetters: deadLetters)
+        } catch {
+            // A pipeline that was there when it was remembered may be gone, in a ledger restored from a backup.
+            forget(digests: runs.map(\.pipelineDigest))
+            throw error
+        }
+        for (digest, spec) in fresh { remember(spec, digest: digest) }
+        for task in tasks where task.state == .ready && accepted.newRuns.contains(task.run) {
+            accepted.readyPools.insert(task.pool)
+        }
+        return accepted
+    }
+
+    /// - Returns: the runs that are new.
+    private func write(
+        _ runs: [NewRun], tasks: [FirstTask], pipelines: [String: PipelineSpec], deadLetters: [NewDeadLetter]
+    ) async throws -> Set<RunID> {
+        try await postgres.withTransaction { connection in
             var statements: [(String, [PostgresValue])] = []
-            for (digest, spec) in fresh.sorted(by: { $0.key < $1.key }) {
+            for (digest, spec) in pipelines.sorted(by: { $0.key < $1.key }) {
                 statements.append(
                     (SQL.accept["insert_pipeline"], [.text(digest), .text(spec.name), .json(try JSON.encode(spec))]))
             }
@@ -37,11 +55,6 @@ extension Ledger {
             guard !runs.isEmpty else { return [] }
             return Set(try results[events].map { RunID(try $0["run_id", as: String.self]) })
         }
-        for (digest, spec) in fresh { remember(spec, digest: digest) }
-        for task in tasks where task.state == .ready && accepted.newRuns.contains(task.run) {
-            accepted.readyPools.insert(task.pool)
-        }
-        return accepted
     }
 
     /// The run that an event started, if the event is known.
@@ -104,8 +117,9 @@ extension Ledger {
 
     private static func deadLetterColumns(_ letters: [NewDeadLetter]) throws -> [PostgresValue] {
         [
-            .textArray(letters.map(\.queue)), .textArray(letters.map(\.reason)),
-            .textArray(letters.map(\.contentType)), .textArray(letters.map(\.headers.canonicalJSON)),
+            .textArray(letters.map { $0.queue.withoutNUL }), .textArray(letters.map { $0.reason.withoutNUL }),
+            .textArray(letters.map { $0.contentType?.withoutNUL }),
+            .textArray(letters.map { $0.headers.withoutNUL.canonicalJSON }),
             .bytesArray(letters.map(\.body)), .intArray(letters.map { Int64($0.bodyBytes) }),
         ]
     }

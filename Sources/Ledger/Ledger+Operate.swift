@@ -42,7 +42,11 @@ extension Ledger {
             }
             let batch = try await RunBatch.load([id], of: self, in: connection)
             let tasks = batch.runs[id]?.tasks ?? []
-            var again = Set(tasks.filter { $0.state != .succeeded || $0.isRejected }.map(\.stage))
+            var again = Set(
+                tasks.filter { task in
+                    run.spec.stage(named: task.stage)?.condition == .onSuccess
+                        && (task.state != .succeeded || task.isRejected)
+                }.map(\.stage))
             if let stage {
                 guard run.spec.stage(named: stage) != nil else {
                     let names = run.spec.stages.map(\.name).joined(separator: ", ")
@@ -54,11 +58,9 @@ extension Ledger {
                 throw LedgerError(
                     .refused, "every stage of run \(id) succeeded: name one with --from-stage to run it again")
             }
-            let busy = tasks.filter { !$0.state.isTerminal }.map(\.stage)
-            guard busy.isEmpty else {
-                throw LedgerError(
-                    .refused, "stage \(busy.joined(separator: ", ")) of run \(id) is still at work: wait for it")
-            }
+            // Stages that run always tell of the outcome, and there will be another. One that is still at work on
+            // the last outcome ends for itself: its attempt no longer counts.
+            again.formUnion(run.spec.stages.filter { $0.condition == .always }.map(\.name))
             again = run.spec.closure(over: again)
             let stages = run.spec.stages.map(\.name).filter(again.contains)
             _ = try await connection.query(SQL.operate["reset_tasks"], [.text(id.description), .textArray(stages)])

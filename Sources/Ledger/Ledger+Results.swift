@@ -68,13 +68,26 @@ extension Ledger {
     /// Notes which attempts workers say they run. Attempts that no longer count are left alone.
     package func markStarted(_ started: [TaskStarted]) async throws {
         guard !started.isEmpty else { return }
-        _ = try await postgres.query(
-            SQL.results["mark_started"],
+        // Of several words about one task the last; a statement changes a row once only.
+        let last = Dictionary(started.map { ($0.task, $0) }, uniquingKeysWith: { _, last in last }).values
+        _ = try await changeTasks(
+            of: last.map(\.task.run), SQL.results["mark_started"],
             [
-                .textArray(started.map(\.task.run.description)), .textArray(started.map(\.task.stage)),
-                .intArray(started.map { Int64($0.attempt) }), .textArray(started.map(\.token.description)),
-                .textArray(started.map(\.worker)),
-                .timestampArray(started.map { PostgresTimestamp($0.startedAt) }),
+                .textArray(last.map(\.task.run.description)), .textArray(last.map(\.task.stage)),
+                .intArray(last.map { Int64($0.attempt) }), .textArray(last.map(\.token.description)),
+                .textArray(last.map(\.worker)),
+                .timestampArray(last.map { PostgresTimestamp($0.startedAt) }),
             ])
+    }
+
+    /// Runs a statement that changes tasks behind the locks of their runs: without them it could wait for rows that a
+    /// batch of results holds, while that batch waits for rows of this one.
+    /// - Returns: how many tasks changed.
+    func changeTasks(of runs: [RunID], _ statement: String, _ parameters: [PostgresValue]) async throws -> Int {
+        try await postgres.withTransaction { connection in
+            let ids = PostgresValue.textArray(Set(runs).map(\.description).sorted())
+            return try await connection.pipeline([(SQL.results["lock_only"], [ids]), (statement, parameters)])[1]
+                .affectedRows
+        }
     }
 }

@@ -40,6 +40,12 @@ package final class Ledger: Sendable {
         }
     }
 
+    func forget(digests: some Sequence<String>) {
+        pipelines.withLock { cache in
+            for digest in digests { cache[digest] = nil }
+        }
+    }
+
     func isRemembered(digest: String) -> Bool {
         pipelines.withLock { $0[digest] != nil }
     }

@@ -41,6 +41,8 @@ struct LedgerTask {
         payload = try row["payload", as: String?.self]
         storedOutput = try row["output", as: String?.self]
         failure = try (try row["failure", as: String?.self]).map { try JSON.decode(Failure.self, from: $0) }
+        worker = try row["worker", as: String?.self]
+        log = try row["log", as: String?.self]
         startedAt = try row.optionalTimestamp("started_at")
         finishedAt = try row.optionalTimestamp("finished_at")
         // The payload is this program's own canonical text, so a search is as good as decoding all of it.

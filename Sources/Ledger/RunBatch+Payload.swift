@@ -26,7 +26,7 @@ extension RunBatch.Run {
                 name: task.stage, state: task.state, attempts: task.attempt, startedAt: task.startedAt,
                 finishedAt: task.finishedAt, output: try task.output, failure: task.failure)
         }
-        return RunSummary(state: state, reason: newReason, createdAt: createdAt, stages: stages)
+        return RunSummary(state: state, reason: reason, createdAt: createdAt, stages: stages)
     }
 
     /// Why the run ended as it did, in one sentence.

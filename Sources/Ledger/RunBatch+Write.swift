@@ -26,7 +26,7 @@ extension RunBatch {
                     SQL.results["update_runs"],
                     [
                         .textArray(finished.map(\.id.description)), .textArray(finished.map(\.state.rawValue)),
-                        .textArray(finished.map(\.newReason)),
+                        .textArray(finished.map { $0.reason?.withoutNUL }),
                     ]
                 ))
         }
@@ -42,7 +42,7 @@ extension RunBatch {
             .boolArray(tasks.map(\.isRejected)), .timestampArray(tasks.map { $0.dueAt.map(PostgresTimestamp.init) }),
             .textArray(tasks.map(\.payload)),
             .textArray(try tasks.map { task in try task.newOutput.map { try JSON.encode($0) } }),
-            .textArray(try tasks.map { task in try task.failure.map { try JSON.encode($0) } }),
+            .textArray(try tasks.map { task in try task.failure.map { try JSON.encode($0.withoutNUL) } }),
             .textArray(tasks.map { task in task.failure?.fingerprint(stageKind: task.kind) }),
             .textArray(tasks.map(\.token)), .textArray(tasks.map(\.worker)), .textArray(tasks.map(\.log)),
             .timestampArray(tasks.map { $0.startedAt.map(PostgresTimestamp.init) }),
@@ -54,8 +54,9 @@ extension RunBatch {
         [
             .textArray(newFailures.map(\.task.run.description)), .textArray(newFailures.map(\.task.stage)),
             .intArray(newFailures.map { Int64($0.attempt) }), .textArray(newFailures.map(\.failure.class.rawValue)),
-            .textArray(newFailures.map(\.failure.code)), .textArray(newFailures.map(\.failure.message)),
-            .textArray(try newFailures.map { item in try item.failure.details.map { try JSON.encode($0) } }),
+            .textArray(newFailures.map { $0.failure.withoutNUL.code }),
+            .textArray(newFailures.map { $0.failure.withoutNUL.message }),
+            .textArray(try newFailures.map { item in try item.failure.withoutNUL.details.map { try JSON.encode($0) } }),
             .textArray(newFailures.map(\.fingerprint)), .textArray(newFailures.map(\.worker)),
             .textArray(newFailures.map(\.log)),
             .timestampArray(newFailures.map { $0.startedAt.map(PostgresTimestamp.init) }),

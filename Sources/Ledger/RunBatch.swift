@@ -14,7 +14,8 @@ struct RunBatch {
         var createdAt: Timestamp
         var generation: Int
         var tasks: [LedgerTask]
-        var newReason: String?
+        /// Why the run ended, if it did.
+        var reason: String?
         var isFinishedNow = false
 
         func index(of stage: String) -> Int? {
@@ -53,7 +54,8 @@ struct RunBatch {
                 spec: try await ledger.pipeline(digest: try row["pipeline_digest", as: String.self], in: connection),
                 parameters: try JSON.decode([String: JSONValue].self, from: try row["parameters", as: String.self]),
                 eventSource: try row["event_source", as: String.self], eventID: try row["event_id", as: String.self],
-                createdAt: try row.timestamp("created_at"), generation: try row["generation", as: Int.self], tasks: [])
+                createdAt: try row.timestamp("created_at"), generation: try row["generation", as: Int.self], tasks: [],
+                reason: try row["reason", as: String?.self])
         }
         for row in results[1] {
             let task = try LedgerTask(row)
@@ -68,10 +70,13 @@ struct RunBatch {
     enum Acceptance { case accepted, dropped }
 
     /// Applies the end of an attempt. The first result of the attempt that counts wins; every other is dropped.
+    ///
+    /// A task that is ready counts as well: a fast worker's result comes before the dispatcher has committed, and
+    /// an attempt that is about to be sent again may have been alive all the time.
     mutating func apply(_ result: TaskResult, fraction: Double) throws -> Acceptance {
         guard let index = runs[result.task.run]?.index(of: result.task.stage),
             let task = runs[result.task.run]?.tasks[index],
-            task.attempt == result.attempt, task.state == .dispatched || task.state == .running,
+            task.attempt == result.attempt, task.state.mayHaveResult,
             task.token == nil || task.token == result.token.description
         else { return .dropped }
         change(result.task, at: index) { task in
@@ -91,6 +96,8 @@ struct RunBatch {
         guard let index = runs[id.run]?.index(of: id.stage), let task = runs[id.run]?.tasks[index],
             task.attempt == attempt, task.state == .dispatched || task.state == .running
         else { return false }
+        // The log that is known, if any, is of an attempt before.
+        change(id, at: index) { $0.log = nil }
         try end(id, at: index, with: .leaseLost, output: nil, finishedAt: now, fraction: fraction)
         return true
     }
@@ -122,6 +129,8 @@ struct RunBatch {
                 task.failure = retry.failure
                 task.dueAt = finishedAt.advanced(by: retry.delay)
                 task.token = nil
+                task.worker = nil
+                task.startedAt = nil
                 task.finishedAt = nil
             }
         case .dead(let failure, let counts):
@@ -173,7 +182,7 @@ struct RunBatch {
                     run.tasks[index].isDirty = true
                 case .finish(let state):
                     run.state = state
-                    run.newReason = try run.reason(for: state)
+                    run.reason = try run.reason(for: state)
                     run.isFinishedNow = true
                 }
             }
@@ -197,4 +206,9 @@ struct RunBatch {
         }
         run.tasks[index].isDirty = true
     }
+}
+
+extension TaskState {
+    /// Some attempt of the task may be at work or have ended without the ledger's knowledge.
+    fileprivate var mayHaveResult: Bool { self == .ready || self == .dispatched || self == .running }
 }

@@ -9,9 +9,11 @@ struct IsolatedError: Error, CustomStringConvertible {
         description = "\(error)"
     }
 
-    /// Class 22 of SQLSTATE is bad data (such as a NUL in JSON), class 54 a limit that the data exceeds.
+    /// Class 22 of SQLSTATE is bad data (such as a NUL in JSON), class 54 a limit that the data exceeds; the client
+    /// itself refuses to send a NUL in text.
     static func isTheBatchsFault(_ error: any Error) -> Bool {
         guard let error = error as? PostgresError else { return error is PipelineError || error is EncodingError }
+        if error.code == .invalidParameter { return true }
         return error.sqlState.map { $0.hasPrefix("22") || $0.hasPrefix("54") } ?? false
     }
 }

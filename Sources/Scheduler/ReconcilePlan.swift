@@ -13,6 +13,8 @@ struct ReconcilePlan {
     /// Since when a task has looked lost, from round to round.
     struct Memory {
         var suspects: [TaskID: Suspicion] = [:]
+        /// When Redis was last found unreachable: heartbeats could not be kept then, by no fault of the workers.
+        var blindAt: Timestamp?
     }
 
     struct Suspicion {
@@ -33,14 +35,21 @@ struct ReconcilePlan {
         tasks: [Task], waiting: [String: Int], resultsWaiting: Int, grace: Duration, lease: Duration, memory: Memory,
         now: Timestamp
     ) {
+        // Leases that ran out while Redis was away are given the time to be renewed.
+        let wasBlind = memory.blindAt.map { $0.duration(to: now) < lease } ?? false
+        self.memory.blindAt = wasBlind ? memory.blindAt : nil
         var unclaimed: [String: [Task]] = [:]
         for task in tasks {
             let standing = task.standing.attempt == task.row.attempt ? task.standing.standing : .unknown
             switch standing {
             case .alive: continue
             case .abandoned:
-                // The lease was there and is not any more: its worker is dead or stopped.
-                lost.append((task.row.task, task.row.attempt))
+                // The lease was there and is not any more: its worker is dead or stopped. Its result may have been
+                // its last act, though.
+                let isExcused = wasBlind || resultsWaiting > 0
+                if !isExcused || suspect(task, memory, now, for: wasBlind ? lease / 2 : grace) {
+                    lost.append((task.row.task, task.row.attempt))
+                }
             case .done:
                 // The result was confirmed, so it is in the queue or in some scheduler's hands; unless the queue
                 // was emptied by hand.
@@ -57,8 +66,11 @@ struct ReconcilePlan {
         for (pool, tasks) in unclaimed where (waiting[pool] ?? 0) < tasks.count {
             // Fewer messages than tasks that wait for one. Which are gone cannot be seen, so all that still look
             // so in the next rounds are sent; the claim refuses those that come twice.
-            for task in tasks where suspect(task, memory, now, for: waiting[pool] == 0 ? grace : grace * 2) {
+            let patience = (waiting[pool] ?? 0) == 0 ? grace : grace * 2
+            for task in tasks where suspect(task, memory, now, for: patience) {
                 sendAgain.append((task.row.task, task.row.attempt))
+                // It starts anew: the next message gets its own time.
+                self.memory.suspects[task.row.task] = nil
             }
         }
     }
@@ -67,9 +79,8 @@ struct ReconcilePlan {
     private mutating func suspect(_ task: Task, _ memory: Memory, _ now: Timestamp, for duration: Duration) -> Bool {
         let known = memory.suspects[task.row.task]
         let since = known?.attempt == task.row.attempt ? known?.since ?? now : now
-        if since.duration(to: now) >= duration { return true }
         self.memory.suspects[task.row.task] = Suspicion(attempt: task.row.attempt, since: since)
-        return false
+        return since.duration(to: now) >= duration
     }
 }
 

@@ -72,7 +72,7 @@ extension Scheduler {
     func listenForReady() async {
         await repeatForever("listening for ready tasks") {
             for try await _ in self.ledger.readyNotifications() { self.dispatchBell.ring() }
-            throw CancellationError()
+            throw StreamEnded()
         }
     }
 

@@ -7,13 +7,10 @@ import Pipeline
 extension Scheduler {
     /// Accepts events: deduplicates, inserts runs and their first tasks, commits, and only then acknowledges.
     func acceptEvents() async {
-        let consumer = broker.events(prefetch: UInt16(clamping: configuration.batchSize * 2))
-        await repeatForever("taking events") {
-            let batch = try await consumer.nextBatch(max: self.configuration.batchSize)
-            guard !batch.isEmpty else { throw CancellationError() }
-            await self.accept(batch)
-        }
-        await consumer.cancel(requeueBuffered: true)
+        await consume(
+            "taking events", max: configuration.batchSize,
+            from: { self.broker.events(prefetch: UInt16(clamping: self.configuration.batchSize * 2)) },
+            handle: { await self.accept($0) })
     }
 
     private func accept(_ batch: [AMQPDelivery]) async {
@@ -22,7 +19,8 @@ extension Scheduler {
         }
         var accepted: [(delivery: AMQPDelivery, run: NewRun)] = []
         var refused: [(delivery: AMQPDelivery, letter: NewDeadLetter)] = []
-        for delivery in batch {
+        // What is too large is on its way to the dead letters by the client's hand, and is recorded there.
+        for delivery in batch where !delivery.isOversized {
             do {
                 accepted.append((delivery, try Self.run(for: delivery, pipelines: known)))
             } catch {
@@ -36,6 +34,7 @@ extension Scheduler {
         _ accepted: [(delivery: AMQPDelivery, run: NewRun)],
         _ refused: [(delivery: AMQPDelivery, letter: NewDeadLetter)]
     ) async {
+        guard !accepted.isEmpty || !refused.isEmpty else { return }
         let runs = accepted.map(\.run)
         let letters = refused.map(\.letter)
         let outcome = await persist("accepting events") { () -> Result<Ledger.Accepted, IsolatedError> in
@@ -75,11 +74,6 @@ extension Scheduler {
     private static func run(
         for delivery: AMQPDelivery, pipelines: [String: PipelineEntry]
     ) throws -> NewRun {
-        guard !delivery.isOversized else {
-            throw RefusedEvent(
-                "the message has \(delivery.bodySize) bytes; put the data where it can be fetched from and send its address"
-            )
-        }
         let event = try Envelope.decode(
             DataAvailable.self, from: delivery.message, types: [MessageType.dataAvailable])
         guard let data = event.data else { throw RefusedEvent("there is no data") }

@@ -11,7 +11,7 @@ extension Scheduler {
         while !Task.isCancelled {
             await reconcileBell.wait(atMost: configuration.reconcileInterval)
             do {
-                _ = try await ledger.asLeader { try await self.reconcileOnce(memory) }
+                _ = try await ledger.asLeader(of: .reconciling) { try await self.reconcileOnce(memory) }
             } catch is CancellationError {
                 return
             } catch {
@@ -25,7 +25,14 @@ extension Scheduler {
         let stuck = try await ledger.stuckRuns()
         if !stuck.isEmpty { await follow(try await ledger.settle(stuck)) }
         let rows = try await ledger.inFlight(olderThan: .zero, limit: 5_000)
-        let standings = try await coordinator.standings(of: rows.map(\.task))
+        let standings: [Coordinator.LeaseState]
+        do {
+            standings = try await coordinator.standings(of: rows.map(\.task))
+            try await stopCancelled()
+        } catch {
+            memory.value.blindAt = .now
+            throw error
+        }
         var waiting: [String: Int] = [:]
         for pool in Set(rows.map(\.pool)) { waiting[pool] = try await broker.waitingTasks(pool: pool) ?? 0 }
         let resultsWaiting = try await broker.waitingResults()
@@ -45,6 +52,8 @@ extension Scheduler {
             await announce(plan.lost.map(\.task.run))
         }
         if !plan.sendAgain.isEmpty {
+            // A cancel flag of a run that is alive would have every claim refused.
+            for run in Set(plan.sendAgain.map(\.task.run)) { try await coordinator.clearCancelled(run) }
             let count = try await ledger.sendAgain(plan.sendAgain)
             metrics.sentAgain(count)
             logger.notice("messages gone; sending them again", metadata: ["count": "\(count)"])
@@ -52,11 +61,24 @@ extension Scheduler {
         }
     }
 
+    /// Flags cancelled runs that workers are still at: Redis may have been away when the run was cancelled, or may have
+    /// lost the flag since.
+    private func stopCancelled() async throws {
+        let tasks = try await coordinator.workers().flatMap(\.tasks)
+        let runs = Set(tasks.compactMap { $0.split(separator: "/").first.map { RunID(String($0)) } })
+        guard !runs.isEmpty else { return }
+        let cancelled = try await ledger.cancelled(among: runs)
+        for run in cancelled { try await coordinator.setCancelled(run) }
+        // Somebody may have started a run again in between.
+        let still = try await ledger.cancelled(among: cancelled)
+        for run in Set(cancelled).subtracting(still) { try await coordinator.clearCancelled(run) }
+    }
+
     /// Wakes the reconciler when a worker's leases were dropped.
     func listenForLosses() async {
         await repeatForever("listening for lost leases") {
             for try await _ in self.coordinator.wakeUps() { self.reconcileBell.ring() }
-            throw CancellationError()
+            throw StreamEnded()
         }
     }
 }

@@ -8,20 +8,18 @@ import Pipeline
 extension Scheduler {
     /// Takes results: the first that the ledger accepts for an attempt wins.
     func takeResults() async {
-        let consumer = broker.results(prefetch: UInt16(clamping: configuration.batchSize * 2))
-        await repeatForever("taking results") {
-            let batch = try await consumer.nextBatch(max: self.configuration.batchSize)
-            guard !batch.isEmpty else { throw CancellationError() }
-            await self.take(batch)
-        }
-        await consumer.cancel(requeueBuffered: true)
+        await consume(
+            "taking results", max: configuration.batchSize,
+            from: { self.broker.results(prefetch: UInt16(clamping: self.configuration.batchSize * 2)) },
+            handle: { await self.take($0) })
     }
 
     private func take(_ batch: [AMQPDelivery]) async {
         var results: [(delivery: AMQPDelivery, result: TaskResult)] = []
         var started: [(delivery: AMQPDelivery, started: TaskStarted)] = []
-        var refused: [AMQPDelivery] = []
-        for delivery in batch {
+        var refused: [(delivery: AMQPDelivery, letter: NewDeadLetter)] = []
+        // What is too large is on its way to the dead letters by the client's hand, and is recorded there.
+        for delivery in batch where !delivery.isOversized {
             do {
                 if Envelope.type(of: delivery.message) == MessageType.taskStarted {
                     let event = try Envelope.decode(
@@ -33,11 +31,10 @@ extension Scheduler {
                     if let data = event.data { results.append((delivery, data)) }
                 }
             } catch {
-                logger.error("message is no result; dead-lettered", metadata: ["error": "\(error)"])
-                refused.append(delivery)
+                refused.append((delivery, NewDeadLetter(delivery, queue: Topology.resultsQueue, reason: "\(error)")))
             }
         }
-        for delivery in refused { delivery.reject(requeue: false) }
+        await keep(refused.map(\.letter), of: refused.map(\.delivery))
         if !started.isEmpty {
             let values = started.map(\.started)
             guard await persist("noting starts", { try await self.ledger.markStarted(values) }) != nil else { return }
@@ -47,7 +44,9 @@ extension Scheduler {
         await apply(results)
     }
 
-    private func apply(_ batch: [(delivery: AMQPDelivery, result: TaskResult)]) async {
+    private func apply(
+        _ batch: [(delivery: AMQPDelivery, result: TaskResult)], isLastResort: Bool = false
+    ) async {
         guard !batch.isEmpty else { return }
         let results = batch.map(\.result)
         let outcome = await persist("applying results") { () -> Result<Ledger.Applied, IsolatedError> in
@@ -71,6 +70,12 @@ extension Scheduler {
                 for item in batch { await apply([item]) }
                 return
             }
+            guard !isLastResort else {
+                let reason = "the result cannot be stored: \(error)"
+                let letter = NewDeadLetter(batch[0].delivery, queue: Topology.resultsQueue, reason: reason)
+                await keep([letter], of: [batch[0].delivery])
+                return
+            }
             // The task must not hang on a result that cannot be stored.
             var result = batch[0].result
             logger.error("result cannot be stored", metadata: ["task": "\(result.task)", "error": "\(error)"])
@@ -79,14 +84,15 @@ extension Scheduler {
             result.failure = Failure(
                 class: .permanent, code: "scheduler.result_refused",
                 message: "the ledger cannot store the stage's result: \(error)".replacing("\0", with: ""))
-            await apply([(batch[0].delivery, result)])
+            await apply([(batch[0].delivery, result)], isLastResort: true)
         case nil: return
         }
     }
 
     /// What follows from a change in the ledger: dispatch, cancel flags, metrics.
     func follow(_ applied: Ledger.Applied) async {
-        if !applied.readyPools.isEmpty { dispatchBell.ring() }
+        // An end of an attempt leaves room in its pool's window, even when it makes nothing ready.
+        if applied.accepted > 0 || !applied.readyPools.isEmpty { dispatchBell.ring() }
         for (task, failure) in applied.failures {
             metrics.attemptFailed(failure.class)
             logger.notice(
@@ -113,30 +119,42 @@ extension Scheduler {
 
     /// Keeps what the broker dead-lettered, with its bytes.
     func recordDeadLetters() async {
-        let consumer = broker.deadLetters(prefetch: 32)
-        await repeatForever("taking dead letters") {
-            let batch = try await consumer.nextBatch(max: 32)
-            guard !batch.isEmpty else { throw CancellationError() }
-            let letters = batch.map { delivery in
-                let death = delivery.message.headers
-                let queue = death["x-first-death-queue"]?.string ?? Topology.deadQueue
-                let reason = death["x-first-death-reason"]?.string ?? "unknown"
-                return NewDeadLetter(delivery, queue: queue, reason: Self.explain(reason, bytes: delivery.bodySize))
-            }
-            guard
-                await self.persist("keeping dead letters", { try await self.ledger.accept([], deadLetters: letters) })
-                    != nil
-            else { throw CancellationError() }
-            self.metrics.events(accepted: 0, duplicates: 0, refused: letters.count)
-            for delivery in batch { delivery.ack() }
-        }
-        await consumer.cancel(requeueBuffered: true)
+        await consume(
+            "taking dead letters", max: 32, from: { self.broker.deadLetters(prefetch: 32) },
+            handle: { await self.record($0) })
     }
 
-    private static func explain(_ reason: String, bytes: UInt64) -> String {
+    private func record(_ batch: [AMQPDelivery]) async {
+        let letters = batch.map { delivery in
+            let death = delivery.message.headers
+            let queue = death["x-first-death-queue"]?.string ?? Topology.deadQueue
+            let reason = death["x-first-death-reason"]?.string ?? "unknown"
+            return NewDeadLetter(delivery, queue: queue, reason: Self.explain(reason, of: delivery))
+        }
+        await keep(letters, of: batch)
+    }
+
+    /// Writes dead letters and then acknowledges what they were made of.
+    private func keep(_ letters: [NewDeadLetter], of deliveries: [AMQPDelivery]) async {
+        guard !letters.isEmpty,
+            await persist("keeping dead letters", { try await self.ledger.accept([], deadLetters: letters) }) != nil
+        else { return }
+        metrics.events(accepted: 0, duplicates: 0, refused: letters.count)
+        for delivery in deliveries { delivery.ack() }
+        for letter in letters {
+            logger.error(
+                "message refused; kept as a dead letter",
+                metadata: ["queue": "\(letter.queue)", "reason": "\(letter.reason)"])
+        }
+    }
+
+    private static func explain(_ reason: String, of delivery: AMQPDelivery) -> String {
         switch reason {
+        case _ where delivery.isOversized:
+            "the message has \(delivery.bodySize) bytes, more than is taken: put the data where it can be fetched from "
+                + "and send its address"
         case "rejected":
-            "a consumer could not read the message (\(bytes) bytes): it is no message of Martlet's, or too large"
+            "a consumer could not read the message (\(delivery.bodySize) bytes): it is no message of Martlet's"
         case "delivery_limit": "the message was delivered \(Topology.deliveryLimit) times and never settled"
         case "expired": "the message expired"
         default: "dead-lettered by the broker: \(reason)"

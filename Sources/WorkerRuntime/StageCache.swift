@@ -34,7 +34,8 @@ struct StageCache: Sendable {
     func find(kind: String, key: String) async throws -> Entry? {
         guard try await storage.head(bucket: bucket, key: object(kind, key)) != nil else { return nil }
         let bytes = try await storage.get(bucket: bucket, key: object(kind, key), upTo: 1 << 20)
-        let entry = try JSONDecoder().decode(Entry.self, from: Data(bytes))
+        // An entry of another version of this program, or a broken one, is none.
+        guard let entry = try? JSONDecoder().decode(Entry.self, from: Data(bytes)) else { return nil }
         if let manifest = entry.output.artifacts {
             guard try await storage.head(bucket: manifest.bucket, key: manifest.key) != nil else { return nil }
         }

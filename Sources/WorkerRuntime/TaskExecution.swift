@@ -21,8 +21,8 @@ struct TaskExecution: Sendable {
     let logger: Logger
 
     /// Claims and runs; the delivery is settled in every case.
-    /// - Parameter willRun: called after the claim, with whether the delivery is settled by now.
-    func run(willRun: @Sendable (_ isAcked: Bool) async -> Void) async {
+    /// - Parameter willAckEarly: called before the delivery of a task that goes on running is acknowledged.
+    func run(willAckEarly: @Sendable () async -> Void) async {
         guard let outcome = await claim() else {
             // The worker stops before Redis answered: somebody else may take it.
             delivery.nack(requeue: true)
@@ -36,16 +36,19 @@ struct TaskExecution: Sendable {
             return
         }
         let isAcked = payload.ackPolicy == .onClaim
-        if isAcked { delivery.ack() }
-        await willRun(isAcked)
+        if isAcked {
+            await willAckEarly()
+            delivery.ack()
+        }
         let startedAt = Timestamp.now
         let ending = await perform(startedAt: startedAt)
         if ending == .stopped(.leaseLost) {
             log.line("the lease was lost to another worker; this attempt's work is thrown away")
             logger.warning("lease lost; result thrown away")
             metrics.leaseLost()
-        } else {
-            await report(ending, startedAt: startedAt)
+        } else if await !report(ending, startedAt: startedAt) {
+            if !isAcked { delivery.nack(requeue: true) }
+            return
         }
         if !isAcked { delivery.ack() }
     }
@@ -112,19 +115,18 @@ struct TaskExecution: Sendable {
             payload: payload, attempt: attempt, token: token, traceparent: event.traceparent,
             storage: services.storage, bucket: configuration.bucket, log: log, logger: logger, drain: drain,
             workspace: workspace, reporter: reporter)
-        let watcher = TaskWatcher(execution: self, keeper: leaseKeeper(), startedAt: startedAt)
+        let verdict = Verdict()
+        let watcher = TaskWatcher(execution: self, keeper: leaseKeeper(), startedAt: startedAt, verdict: verdict)
         let ending = await withTaskGroup(of: Ending?.self) { group in
-            group.addTask { await run(handler, context) }
-            group.addTask { await watcher.run() }
-            var ending: Ending?
-            for await answer in group {
-                // The first that has an answer decides; the other is cancelled and waited for.
-                if ending == nil, let answer {
-                    ending = answer
-                    group.cancelAll()
-                }
+            group.addTask { await run(handler, context, until: verdict) }
+            group.addTask {
+                await watcher.run()
+                return nil
             }
-            return ending ?? .finished(.released, nil)
+            // The watcher goes on with the heartbeats while a handler that was told to stop does so.
+            let answer = await group.next() ?? nil
+            group.cancelAll()
+            return verdict.ending(handler: answer)
         }
         do {
             try workspace.remove()
@@ -132,6 +134,23 @@ struct TaskExecution: Sendable {
             logger.warning("workspace not removed", metadata: ["error": "\(error)"])
         }
         return ending
+    }
+
+    /// Runs the handler until it ends; a verdict cancels it.
+    private func run(_ handler: any StageHandler, _ context: StageContext, until verdict: Verdict) async -> Ending? {
+        await withTaskGroup(of: Ending?.self) { group in
+            group.addTask { await run(handler, context) }
+            group.addTask {
+                await verdict.wait()
+                return nil
+            }
+            var ending: Ending?
+            for await answer in group {
+                ending = ending ?? answer
+                group.cancelAll()
+            }
+            return ending
+        }
     }
 
     private func run(_ handler: any StageHandler, _ context: StageContext) async -> Ending? {
@@ -149,7 +168,7 @@ struct TaskExecution: Sendable {
             }
             switch try await handler.run(context) {
             case .succeeded(let output):
-                if let key { try await cache.store(output, kind: payload.kind, key: key, run: payload.run) }
+                if let key { await remember(output, as: key, in: cache) }
                 return .finished(.succeeded, output)
             case .rejected(let output): return .finished(.rejected, output)
             case .released: return .finished(.released, nil)
@@ -161,11 +180,21 @@ struct TaskExecution: Sendable {
         }
     }
 
+    /// The work is done whether or not somebody can be spared it another time.
+    private func remember(_ output: StageOutput, as key: String, in cache: StageCache) async {
+        do {
+            try await cache.store(output, kind: payload.kind, key: key, run: payload.run)
+        } catch {
+            logger.warning("output not cached", metadata: ["error": "\(error)"])
+        }
+    }
+
     // MARK: Report
 
     private var logKey: String { "runs/\(payload.run)/\(payload.stage)/logs/\(attempt).log" }
 
-    private func report(_ ending: Ending, startedAt: Timestamp) async {
+    /// - Returns: false when this process ends before the broker has the result.
+    private func report(_ ending: Ending, startedAt: Timestamp) async -> Bool {
         var result = TaskResult(
             task: payload.task, attempt: attempt, token: token, worker: configuration.id, outcome: .succeeded,
             startedAt: startedAt, finishedAt: .now)
@@ -186,7 +215,7 @@ struct TaskExecution: Sendable {
             await pumpLog()
             await uploadLog()
         }
-        await publish(result)
+        guard await publish(result) else { return false }
         do {
             try await services.coordinator.finish(
                 payload.task, attempt: attempt, token: token, worker: configuration.id)
@@ -194,25 +223,27 @@ struct TaskExecution: Sendable {
             // The lease runs out by itself, and the ledger has the result.
             logger.warning("claim not ended", metadata: ["error": "\(error)"])
         }
+        return true
     }
 
     /// Until the broker has it: the work is done, and only this process knows.
-    private func publish(_ result: TaskResult) async {
+    private func publish(_ result: TaskResult) async -> Bool {
         var result = result
         // The lease must outlast a broker that is away, or the work would be done again.
         let keeper = leaseKeeper()
-        await withTaskGroup(of: Void.self) { group in
+        return await withTaskGroup(of: Void.self) { group in
             group.addTask { _ = try? await keeper.run() }
+            defer { group.cancelAll() }
             var delay = Duration.milliseconds(100)
             while true {
                 do {
                     try await services.broker.publish(
                         result, traceparent: event.traceparent, tracestate: event.tracestate, timeout: .seconds(30))
-                    break
+                    return true
                 } catch let error as AMQPError where !error.isRetryable {
                     guard result.output != nil else {
                         logger.error("result cannot be published", metadata: ["error": "\(error)"])
-                        break
+                        return false
                     }
                     result.outcome = .failed
                     result.output = nil
@@ -221,11 +252,10 @@ struct TaskExecution: Sendable {
                     )
                 } catch {
                     logger.warning("result not confirmed; sending it again", metadata: ["error": "\(error)"])
-                    do { try await Task.sleep(for: delay) } catch { break }
+                    do { try await Task.sleep(for: delay) } catch { return false }
                     delay = min(delay * 2, .seconds(5))
                 }
             }
-            group.cancelAll()
         }
     }
 

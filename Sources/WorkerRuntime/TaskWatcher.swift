@@ -10,13 +10,15 @@ struct TaskWatcher: Sendable {
     let execution: TaskExecution
     let keeper: LeaseKeeper
     let startedAt: Timestamp
+    let verdict: Verdict
 
     private static let tick = Duration.seconds(1)
     /// How often a growing log is stored, so that a killed worker's log is not lost with it.
     private static let logInterval = Duration.seconds(20)
 
-    /// Why the attempt has to end; nil when the attempt ended first.
-    func run() async -> TaskExecution.Ending? {
+    /// Watches until the surrounding task is cancelled, also while a handler that must end does so: the lease is this
+    /// worker's until then.
+    func run() async {
         let clock = ContinuousClock()
         let began = clock.now
         let timeout = Duration.seconds(execution.payload.timeoutSeconds)
@@ -25,32 +27,33 @@ struct TaskWatcher: Sendable {
         var graceEnds: ContinuousClock.Instant?
         var isAnnounced = false
         while true {
-            do { try await Task.sleep(for: Self.tick) } catch { return nil }
+            do { try await Task.sleep(for: Self.tick) } catch { return }
             let now = clock.now
             if !isAnnounced { isAnnounced = await announce() }
             await execution.pumpLog()
             if now >= nextBeat {
                 nextBeat = now + execution.configuration.heartbeat
-                if let stop = await beat() { return .stopped(stop) }
+                if let stop = await beat() { verdict.decide(.stopped(stop)) }
             }
             if now >= nextLog {
                 nextLog = now + Self.logInterval
                 await execution.uploadLog()
             }
-            if now - began >= timeout {
-                return .failed(
-                    Failure(
-                        class: .timeout, code: "stage.timeout",
-                        message: "the attempt took longer than the stage's timeout of "
-                            + "\(execution.payload.timeoutSeconds) s; raise `timeout:` in the pipeline or give it less to do"
-                    ))
+            if now - began >= timeout, !verdict.isDecided {
+                verdict.decide(
+                    .failed(
+                        Failure(
+                            class: .timeout, code: "stage.timeout",
+                            message: "the attempt took longer than the stage's timeout of "
+                                + "\(execution.payload.timeoutSeconds) s; raise `timeout:` in the pipeline or give it less to do"
+                        )))
             }
             if execution.drain.isSet {
                 let end = graceEnds ?? now + execution.configuration.grace
                 graceEnds = end
-                if now >= end {
+                if now >= end, !verdict.isDecided {
                     execution.log.line("given back: the worker stops and its grace period is over")
-                    return .finished(.released, nil)
+                    verdict.decide(.finished(.released, nil))
                 }
             }
         }

@@ -15,7 +15,7 @@ package final class Worker: Sendable {
     private let startedAt = Timestamp.now
     /// Begins every claim token, so that a new process can tell its claims from those of the one before it.
     private let instance: String
-    private let isConsuming = Mutex(false)
+    private let isConsuming = Atomic(false)
     private let logger: Logger
 
     package init(configuration: WorkerConfiguration, services: WorkerServices) {
@@ -36,7 +36,7 @@ package final class Worker: Sendable {
         drainSignal.set()
     }
 
-    package var isReady: Bool { isConsuming.withLock { $0 } && !drainSignal.isSet }
+    package var isReady: Bool { isConsuming.load(ordering: .relaxed) && !drainSignal.isSet }
     package var isDraining: Bool { drainSignal.isSet }
 
     /// Works until ``drain()``; returns when every task has ended and is settled.
@@ -55,44 +55,48 @@ package final class Worker: Sendable {
 
     private func consume() async {
         await withDiscardingTaskGroup { tasks in
-            var consumer = services.broker.tasks(
-                pool: configuration.pool, prefetch: UInt16(clamping: configuration.slots))
-            isConsuming.withLock { $0 = true }
-            logger.info("taking tasks", metadata: ["slots": "\(configuration.slots)"])
-            while !drainSignal.isSet {
-                if slots.needsNewSubscription() {
-                    // Tasks that were acknowledged when claimed no longer count against the prefetch, so the broker
-                    // would push more than there are slots, and those would wait here while others are idle.
-                    await consumer.cancel(requeueBuffered: true)
-                    let free = await slots.waitForFree(or: drainSignal)
-                    guard !drainSignal.isSet else { break }
-                    consumer = services.broker.tasks(pool: configuration.pool, prefetch: UInt16(clamping: free))
+            while !drainSignal.isSet, !Task.isCancelled {
+                let free = await slots.waitForFree(or: drainSignal)
+                guard free > 0 else { break }
+                slots.subscribe()
+                let consumer = services.broker.tasks(pool: configuration.pool, prefetch: UInt16(clamping: free))
+                if !isConsuming.exchange(true, ordering: .relaxed) {
+                    logger.info("taking tasks", metadata: ["slots": "\(configuration.slots)"])
                 }
-                do {
-                    let batch = try await nextBatch(from: consumer)
-                    for delivery in batch { start(delivery, in: &tasks) }
-                    guard batch.isEmpty, !drainSignal.isSet, !slots.hasPendingChange else { continue }
-                    // The client was closed under it.
-                    break
-                } catch is CancellationError {
-                    break
-                } catch {
-                    logger.warning("subscription ended; subscribing again", metadata: ["error": "\(error)"])
-                    await resubscribe(&consumer)
-                }
+                let isBroken = await take(from: consumer, in: &tasks)
+                await consumer.cancel(requeueBuffered: true)
+                slots.unsubscribe()
+                if isBroken { await repair() }
             }
-            isConsuming.withLock { $0 = false }
-            await consumer.cancel(requeueBuffered: true)
+            isConsuming.store(false, ordering: .relaxed)
             logger.info("draining", metadata: ["busy": "\(slots.busy)"])
         }
     }
 
-    /// The next deliveries; empty when something else has to be looked at first.
-    private func nextBatch(from consumer: AMQPConsumer) async throws -> [AMQPDelivery] {
+    /// Starts what the subscription delivers, until another is needed.
+    /// - Returns: whether it ended by itself.
+    private func take(from consumer: AMQPConsumer, in tasks: inout DiscardingTaskGroup) async -> Bool {
+        while !drainSignal.isSet, !slots.isStale {
+            do {
+                guard let batch = try await nextBatch(from: consumer) else { continue }
+                for delivery in batch { start(delivery, in: &tasks) }
+                if batch.isEmpty { return true }
+            } catch is CancellationError {
+                return false
+            } catch {
+                logger.warning("subscription ended; subscribing again", metadata: ["error": "\(error)"])
+                return true
+            }
+        }
+        return false
+    }
+
+    /// The next deliveries; empty when the subscription has ended, nil when something else has to be looked at first.
+    private func nextBatch(from consumer: AMQPConsumer) async throws -> [AMQPDelivery]? {
         try await withThrowingTaskGroup(of: [AMQPDelivery]?.self) { group in
             group.addTask { try await consumer.nextBatch(max: 256) }
             group.addTask {
-                await self.slots.waitForChange(or: self.drainSignal)
+                await self.slots.waitUntilStale(or: self.drainSignal)
                 return nil
             }
             var batch: [AMQPDelivery]?
@@ -106,28 +110,29 @@ package final class Worker: Sendable {
                 }
                 group.cancelAll()
             }
-            return batch ?? []
+            return batch
         }
     }
 
-    private func resubscribe(_ consumer: inout AMQPConsumer) async {
+    /// Declares the queue again, which may be gone.
+    private func repair() async {
         do {
             try await Task.sleep(for: .seconds(1))
-            try await services.broker.declare(pool: configuration.pool)
+            try await services.broker.redeclare(pool: configuration.pool)
         } catch {
             logger.warning("queue not declared", metadata: ["error": "\(error)"])
         }
-        consumer = services.broker.tasks(
-            pool: configuration.pool, prefetch: UInt16(clamping: max(1, configuration.slots - slots.busy)))
     }
 
     private func start(_ delivery: AMQPDelivery, in tasks: inout DiscardingTaskGroup) {
         guard let execution = execution(for: delivery) else { return }
-        let slot = slots.take(execution.payload.task)
+        guard let slot = slots.take(execution.payload.task) else {
+            // After a reconnection the broker sends again what is still at work here, and more in its place.
+            delivery.nack(requeue: true)
+            return
+        }
         tasks.addTask {
-            await execution.run { isAcked in
-                if isAcked { self.slots.markAcked(slot) }
-            }
+            await execution.run { await self.slots.release(prefetchOf: slot) }
             self.slots.give(back: slot)
         }
     }

@@ -25,4 +25,160 @@ import Testing
             #expect(try await first.heartbeat() == .lost)
         }
     }
+
+    @Test(.timeLimit(.minutes(1)))
+    func aClaimNeedsNoMirror() async throws {
+        try await withCoordinator { coordinator, _ in
+            let claim = Claim(coordinator: coordinator)
+            let before = try await claim.standing()
+            #expect(before == .init(attempt: 0, standing: .unknown, worker: nil))
+            let outcome = try await claim.claim()
+            #expect(outcome == .claimed)
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1)))
+    func anOldAttemptIsStale() async throws {
+        try await withCoordinator { coordinator, _ in
+            let claim = Claim(coordinator: coordinator)
+            try await coordinator.mirror([(claim.task, 3)])
+            #expect(try await claim.claim() == .stale)
+            // A mirror never goes back.
+            try await coordinator.mirror([(claim.task, 1)])
+            #expect(try await claim.standing()?.attempt == 3)
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1)))
+    func aCancelledRunIsNotClaimedAndItsHeartbeatsSayStop() async throws {
+        try await withCoordinator { coordinator, _ in
+            let claim = Claim(coordinator: coordinator)
+            #expect(try await claim.claim() == .claimed)
+            try await coordinator.setCancelled(claim.task.run)
+            #expect(try await claim.heartbeat() == .cancel)
+            var other = claim
+            other.task.stage = "b"
+            #expect(try await other.claim() == .cancelled)
+            try await coordinator.clearCancelled(claim.task.run)
+            #expect(try await claim.heartbeat() == .ok)
+            #expect(try await other.claim() == .claimed)
+        }
+    }
+
+    /// A lease that ran out: nobody else may claim that attempt, its holder may go on, the next attempt is free.
+    @Test(.timeLimit(.minutes(1)))
+    func anExpiredLease() async throws {
+        try await withCoordinator { coordinator, _ in
+            var claim = Claim(coordinator: coordinator)
+            claim.lease = .milliseconds(50)
+            #expect(try await claim.claim() == .claimed)
+            try await eventually { try await claim.standing()?.standing == .abandoned }
+            #expect(try await claim.by("w2", token: "i2.t2").claim() == .lost)
+            #expect(try await claim.by("w2", token: "i2.t2").heartbeat() == .lost)
+            claim.lease = .seconds(30)
+            #expect(try await claim.heartbeat() == .ok)
+            #expect(try await claim.standing()?.standing == .alive)
+        }
+    }
+
+    /// The attempt after a loss is not held up by a holder that woke, and tells it to stop.
+    @Test(.timeLimit(.minutes(1)))
+    func theNextAttemptTakesTheLeaseFromTheOneBefore() async throws {
+        try await withCoordinator { coordinator, _ in
+            let zombie = Claim(coordinator: coordinator)
+            #expect(try await zombie.claim() == .claimed)
+            try await coordinator.mirror([(zombie.task, 2)])
+            let next = zombie.by("w2", token: "i2.t2", attempt: 2)
+            #expect(try await next.claim() == .claimed)
+            #expect(try await zombie.heartbeat() == .lost)
+            #expect(try await next.heartbeat() == .ok)
+            try await zombie.finish()
+            #expect(try await next.standing() == .init(attempt: 2, standing: .alive, worker: "w2"))
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1)))
+    func aHeartbeatFreesTheLeaseForTheNextAttempt() async throws {
+        try await withCoordinator { coordinator, _ in
+            let zombie = Claim(coordinator: coordinator)
+            #expect(try await zombie.claim() == .claimed)
+            try await coordinator.mirror([(zombie.task, 2)])
+            #expect(try await zombie.heartbeat() == .lost)
+            #expect(try await zombie.standing() == .init(attempt: 2, standing: .dispatched, worker: nil))
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1)))
+    func aHeartbeatPutsBackWhatTheServerForgot() async throws {
+        try await withCoordinator { coordinator, redis in
+            let claim = Claim(coordinator: coordinator)
+            #expect(try await claim.claim() == .claimed)
+            try await forget(coordinator, redis)
+            #expect(try await claim.standing()?.standing == .unknown)
+            #expect(try await claim.heartbeat(["n": 1]) == .ok)
+            #expect(try await claim.standing() == .init(attempt: 1, standing: .alive, worker: "w1"))
+            guard case .held = try await claim.by("w2", token: "i2.t2").claim() else {
+                Issue.record("the lease that was put back does not hold")
+                return
+            }
+            #expect(try await coordinator.release(worker: "w1", keepingInstance: nil) == ["r1/a"])
+        }
+    }
+
+    /// The message was sent again before the holder's heartbeat: the holder is still the first.
+    @Test(.timeLimit(.minutes(1)))
+    func aHeartbeatComesBeforeTheClaimOfAMessageThatWasSentAgain() async throws {
+        try await withCoordinator { coordinator, redis in
+            let claim = Claim(coordinator: coordinator)
+            #expect(try await claim.claim() == .claimed)
+            try await forget(coordinator, redis)
+            try await coordinator.mirror([(claim.task, 1)])
+            #expect(try await claim.heartbeat() == .ok)
+            guard case .held = try await claim.by("w2", token: "i2.t2").claim() else {
+                Issue.record("the holder lost its lease")
+                return
+            }
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1)))
+    func aClaimThatCameFirstAfterALossOfMemoryWins() async throws {
+        try await withCoordinator { coordinator, redis in
+            let first = Claim(coordinator: coordinator)
+            #expect(try await first.claim() == .claimed)
+            try await forget(coordinator, redis)
+            let second = first.by("w2", token: "i2.t2")
+            #expect(try await second.claim() == .claimed)
+            #expect(try await first.heartbeat() == .lost)
+            // The first finishes all the same: then the second need not go on.
+            try await first.finish()
+            #expect(try await second.heartbeat() == .lost)
+            #expect(try await second.standing()?.standing == .done)
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1)))
+    func manyMirrorsAndStandingsAtOnceKeepTheirOrder() async throws {
+        try await withCoordinator { coordinator, _ in
+            let tasks = (0..<1_000).map { TaskID(run: RunID("r\($0)"), stage: "s") }
+            try await coordinator.mirror(tasks.enumerated().map { ($0.element, $0.offset + 1) })
+            #expect(try await coordinator.standings(of: tasks).map(\.attempt) == Array(1...1_000))
+            #expect(try await coordinator.standings(of: []).isEmpty)
+            try await coordinator.mirror([])
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1)))
+    func namesWithOddCharactersAreKeysLikeOthers() async throws {
+        try await withCoordinator { coordinator, _ in
+            var claim = Claim(coordinator: coordinator)
+            claim.task = TaskID(run: RunID("r ü\n{x}"), stage: "a b")
+            claim.worker = "w 1/ä"
+            let outcome = try await claim.claim()
+            #expect(outcome == .claimed)
+            #expect(try await claim.heartbeat(["text": "ü\0\n😀"]) == .ok)
+            #expect(try await coordinator.progress(of: [claim.task]) == [claim.task: ["text": "ü\0\n😀"]])
+            #expect(try await coordinator.release(worker: "w 1/ä", keepingInstance: nil) == [claim.task.description])
+        }
+    }
 }

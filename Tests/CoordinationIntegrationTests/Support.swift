@@ -64,3 +64,9 @@ struct Claim: Sendable {
         return other
     }
 }
+
+/// Drops all keys of one coordinator, as a FLUSHALL of its own server would.
+func forget(_ coordinator: Coordinator, _ redis: RedisClient) async throws {
+    let keys = try await redis.send(["KEYS", .string(coordinator.keyPattern)]).array?.compactMap(\.string) ?? []
+    if !keys.isEmpty { _ = try await redis.send(["DEL"] + keys.map { .string($0) }) }
+}

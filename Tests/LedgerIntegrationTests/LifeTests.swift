@@ -93,7 +93,7 @@ import Testing
             #expect(try await ledger.stuckRuns().isEmpty)
             #expect(try await ledger.sendAgain([(TaskID(run: run, stage: "a"), 1)]) == 0)
             #expect(try await ledger.nextDue() == nil)
-            #expect(try await ledger.asLeader { 7 } == 7)
+            #expect(try await ledger.asLeader(of: .reconciling) { 7 } == 7)
             #expect(try await ledger.lastTick(pipeline: "p", schedule: "s") == nil)
             try await ledger.recordTick(pipeline: "p", schedule: "s", tick: Timestamp(microseconds: 5))
             #expect(try await ledger.lastTick(pipeline: "p", schedule: "s") == Timestamp(microseconds: 5))

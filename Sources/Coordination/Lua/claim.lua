@@ -14,10 +14,10 @@ if known == attempt then
     if state == 'done' then
         return {'done'}
     end
-    if redis.call('EXISTS', KEYS[2]) == 1 then
-        return {'held', redis.call('PTTL', KEYS[2])}
-    end
     if state == 'claimed' then
+        if redis.call('EXISTS', KEYS[2]) == 1 then
+            return {'held', redis.call('PTTL', KEYS[2])}
+        end
         -- Its holder is gone. The ledger counts that and sends the next attempt; a second claim of
         -- this one would let a stopped worker that wakes up pass for the new holder.
         return {'lost'}

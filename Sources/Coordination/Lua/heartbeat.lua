@@ -1,18 +1,23 @@
 -- Renews a lease, keeps the progress, and says whether to go on.
 -- KEYS: task hash, lease, cancel flag of the run, progress, set of what the worker holds
 -- ARGV: attempt, token, worker, lease in ms, lifetime of the task hash in ms, progress as JSON or '', task id
+local attempt = tonumber(ARGV[1])
+local task = redis.call('HMGET', KEYS[1], 'attempt', 'state', 'token')
+local known, state, token = tonumber(task[1] or '0'), task[2], task[3]
 local holder = redis.call('GET', KEYS[2])
-if holder and holder ~= ARGV[2] then
+local lost = known > attempt or (known == attempt and state == 'done') or (holder and holder ~= ARGV[2])
+if not holder and known == attempt and state == 'claimed' and token ~= ARGV[2] then
+    lost = true
+end
+if lost then
+    -- The next attempt, or the end of this one by another claim, must not wait for this lease.
+    if holder == ARGV[2] then
+        redis.call('DEL', KEYS[2])
+    end
+    redis.call('SREM', KEYS[5], ARGV[7])
     return 'lost'
 end
 if not holder then
-    local known = redis.call('HGET', KEYS[1], 'attempt')
-    if known then
-        if tonumber(known) ~= tonumber(ARGV[1]) or redis.call('HGET', KEYS[1], 'token') ~= ARGV[2]
-            or redis.call('HGET', KEYS[1], 'state') ~= 'claimed' then
-            return 'lost'
-        end
-    end
     -- Either the lease ran out and nobody has noticed, or this server lost its memory: the holder puts back
     -- what it knows.
     redis.call('HSET', KEYS[1], 'attempt', ARGV[1], 'state', 'claimed', 'token', ARGV[2], 'worker', ARGV[3])

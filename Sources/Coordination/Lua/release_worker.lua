@@ -6,7 +6,10 @@ for _, task in ipairs(redis.call('SMEMBERS', KEYS[1])) do
     local token = redis.call('HGET', ARGV[2] .. task, 'token')
     local holder = redis.call('HGET', ARGV[2] .. task, 'worker')
     local alive = ARGV[4] ~= '' and token and string.sub(token, 1, #ARGV[4]) == ARGV[4]
-    if holder == ARGV[1] and not alive then
+    if holder ~= ARGV[1] then
+        -- Forgotten here, or somebody else's by now.
+        redis.call('SREM', KEYS[1], task)
+    elseif not alive then
         if redis.call('GET', ARGV[3] .. task) == token then
             redis.call('DEL', ARGV[3] .. task)
         end

@@ -37,9 +37,17 @@ FROM (
 GROUP BY pool;
 
 -- name: pools_with_work
+-- From pool to pool along the index: a DISTINCT would read the whole backlog at every round.
+WITH RECURSIVE pools AS (
+    (SELECT pool FROM martlet.tasks WHERE state = 'ready' ORDER BY pool LIMIT 1)
+    UNION ALL
+    SELECT (SELECT t.pool FROM martlet.tasks t WHERE t.state = 'ready' AND t.pool > pools.pool ORDER BY t.pool LIMIT 1)
+    FROM pools WHERE pools.pool IS NOT NULL
+)
 SELECT p.pool,
        (SELECT count(*) FROM martlet.tasks t WHERE t.pool = p.pool AND t.state IN ('dispatched', 'running')) AS in_flight
-FROM (SELECT DISTINCT pool FROM martlet.tasks WHERE state = 'ready' AND due_at <= clock_timestamp()) p;
+FROM pools p
+WHERE EXISTS (SELECT 1 FROM martlet.tasks t WHERE t.pool = p.pool AND t.state = 'ready' AND t.due_at <= clock_timestamp());
 
 -- name: next_due
 SELECT min(due_at) AS due_at FROM martlet.tasks WHERE state = 'ready' AND due_at > clock_timestamp();

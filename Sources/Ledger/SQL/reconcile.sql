@@ -20,8 +20,11 @@ WHERE r.state IN ('pending', 'running')
   AND NOT EXISTS (SELECT 1 FROM martlet.tasks t WHERE t.run_id = r.id AND t.state IN ('ready', 'dispatched', 'running'))
 LIMIT 100;
 
+-- name: cancelled_runs
+SELECT id FROM martlet.runs WHERE id = ANY($1::text[]) AND state = 'cancelled';
+
 -- name: try_leader
-SELECT pg_try_advisory_xact_lock(7203914850322) AS leads;
+SELECT pg_try_advisory_xact_lock($1) AS leads;
 
 -- name: last_tick
 SELECT tick FROM martlet.schedule_ticks WHERE pipeline = $1 AND schedule = $2;

@@ -1,11 +1,11 @@
 -- name: lock_runs
 -- In the order of ids, so that two schedulers never wait for each other.
-SELECT r.id, r.state, r.pipeline, r.pipeline_digest, r.parameters::text AS parameters, r.event_source, r.event_id, r.created_at, r.generation
+SELECT r.id, r.state, r.pipeline, r.pipeline_digest, r.parameters::text AS parameters, r.event_source, r.event_id, r.created_at, r.generation, r.reason
 FROM martlet.runs r WHERE r.id = ANY($1::text[]) ORDER BY r.id FOR UPDATE;
 
 -- name: load_tasks
 SELECT run_id, stage, kind, pool, state, attempt, failures, losses, rejected, token, payload, output::text AS output,
-       failure::text AS failure, started_at, finished_at
+       failure::text AS failure, worker, log, started_at, finished_at
 FROM martlet.tasks WHERE run_id = ANY($1::text[]) ORDER BY run_id, position;
 
 -- name: update_tasks
@@ -13,9 +13,8 @@ UPDATE martlet.tasks t
 SET state = u.state, attempt = u.attempt, failures = u.failures, losses = u.losses, rejected = u.rejected,
     due_at = u.due_at, ready_at = CASE WHEN u.state = 'ready' THEN clock_timestamp() ELSE t.ready_at END,
     payload = coalesce(u.payload, t.payload), output = coalesce(u.output::jsonb, t.output),
-    failure = u.failure::jsonb, fingerprint = u.fingerprint, token = coalesce(u.token, t.token),
-    worker = coalesce(u.worker, t.worker), log = coalesce(u.log, t.log),
-    started_at = coalesce(u.started_at, t.started_at), finished_at = u.finished_at
+    failure = u.failure::jsonb, fingerprint = u.fingerprint, token = u.token, worker = u.worker, log = u.log,
+    started_at = u.started_at, finished_at = u.finished_at
 FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::int[], $6::int[], $7::bool[], $8::timestamptz[],
             $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[],
             $16::timestamptz[], $17::timestamptz[])
@@ -30,11 +29,14 @@ FROM unnest($1::text[], $2::text[], $3::text[]) AS u (id, state, reason)
 WHERE r.id = u.id;
 
 -- name: mark_started
+-- The latest word counts: after a loss of Redis the same attempt may have been claimed twice, and the second claim
+-- is the one that lives. A task that waits to be sent again is at work after all.
 UPDATE martlet.tasks t
 SET state = 'running', token = u.token, worker = u.worker, started_at = u.started_at
 FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::text[], $6::timestamptz[])
     AS u (run_id, stage, attempt, token, worker, started_at)
-WHERE t.run_id = u.run_id AND t.stage = u.stage AND t.attempt = u.attempt AND t.state = 'dispatched';
+WHERE t.run_id = u.run_id AND t.stage = u.stage AND t.attempt = u.attempt
+  AND t.state IN ('ready', 'dispatched', 'running');
 
 -- name: insert_failures
 INSERT INTO martlet.failures (run_id, stage, attempt, class, code, message, details, fingerprint, worker, log, started_at)
@@ -46,6 +48,10 @@ FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::text[], $6::text[
 INSERT INTO martlet.gate_decisions (run_id, stage, attempt, accepted, decision)
 VALUES ($1, $2, $3, $4, $5::jsonb)
 ON CONFLICT (run_id, stage, attempt) DO NOTHING;
+
+-- name: lock_only
+-- As in lock_runs, for changes that need nothing of the runs themselves.
+SELECT id FROM martlet.runs WHERE id = ANY($1::text[]) ORDER BY id FOR UPDATE;
 
 -- name: pipeline_spec
 SELECT spec::text AS spec FROM martlet.pipelines WHERE digest = $1;

@@ -1,0 +1,40 @@
+import AMQPClient
+import Broker
+import Logging
+
+extension Scheduler {
+    /// Takes batches from a queue until the surrounding task is cancelled, and subscribes again whenever the broker
+    /// ends the subscription.
+    /// - Parameter handle: settles the batch, or leaves it unsettled if it was cancelled.
+    func consume(
+        _ what: String, max: Int, from subscribe: @Sendable () -> AMQPConsumer,
+        handle: @Sendable ([AMQPDelivery]) async -> Void
+    ) async {
+        while !Task.isCancelled {
+            let consumer = subscribe()
+            do {
+                while true {
+                    let batch = try await consumer.nextBatch(max: max)
+                    // Empty means closed: by this client's end or by somebody's hand.
+                    guard !batch.isEmpty else { break }
+                    await handle(batch)
+                }
+            } catch is CancellationError {
+                // Leaves the loop below.
+            } catch {
+                metrics.failed(what)
+                logger.warning("\(what): the subscription ended; subscribing again", metadata: ["error": "\(error)"])
+            }
+            await consumer.cancel(requeueBuffered: true)
+            do {
+                try await Task.sleep(for: .seconds(1))
+                // The queue itself may be gone.
+                try await broker.declare()
+            } catch is CancellationError {
+                return
+            } catch {
+                logger.warning("\(what): queues not declared", metadata: ["error": "\(error)"])
+            }
+        }
+    }
+}

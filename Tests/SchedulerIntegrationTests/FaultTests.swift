@@ -1,0 +1,182 @@
+import AMQPClient
+import Broker
+import Coordination
+import Ledger
+import Pipeline
+import TestFleet
+import Testing
+import WorkerRuntime
+
+/// Everything that may be lost in mid-run, and what may run twice.
+@Suite struct FaultTests {
+    private static let diamond = PipelineSpec(
+        name: "diamond",
+        stages: [
+            StageSpec(name: "a", kind: "test"),
+            StageSpec(name: "b", kind: "test", needs: ["a"]),
+            StageSpec(name: "c", kind: "test", needs: ["a"], ackPolicy: .onClaim),
+            StageSpec(name: "d", kind: "test", needs: ["b", "c"]),
+            StageSpec(name: "tell", kind: "test", condition: .always),
+        ])
+
+    @Test(.timeLimit(.minutes(1)))
+    func twoSchedulersAndTwoWorkersRunManyRunsOnce() async throws {
+        try await Fleet.with(Self.diamond) { fleet in
+            try await fleet.startScheduler()
+            try await fleet.startScheduler()
+            let ran = Gate()
+            let handler = ClosureHandler { context in
+                ran.arrive(context.task.description)
+                return .succeeded(StageOutput(values: ["stage": .string(context.payload.stage)]))
+            }
+            try await fleet.startWorker("w1", slots: 8, handlers: [handler])
+            try await fleet.startWorker("w2", slots: 8, handlers: [handler])
+            for index in 0..<40 { try await fleet.publish("diamond", id: "e\(index % 30)") }
+            try await eventually {
+                try await fleet.ledger.listRuns(state: .succeeded, pipeline: nil, limit: 100).count == 30
+            }
+            try await eventually { ran.arrivals.count >= 150 }
+            let runs = try await fleet.ledger.listRuns(state: nil, pipeline: nil, limit: 100)
+            #expect(runs.count == 30)
+            #expect(ran.arrivals.count == 150)
+            #expect(Set(ran.arrivals).count == 150)
+            #expect(try await fleet.ledger.counts().deadLetters == 0)
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1)))
+    func losingRedisAndEveryQueueInMidRunLosesNothing() async throws {
+        try await Fleet.with(Self.diamond) { fleet in
+            try await fleet.startScheduler()
+            let gate = Gate()
+            let ran = Gate()
+            let handler = ClosureHandler { context in
+                if context.payload.stage == "b" { try await gate.pass() }
+                ran.arrive(context.payload.stage)
+                return .succeeded(StageOutput())
+            }
+            try await fleet.startWorker("w1", slots: 1, handlers: [handler])
+            let id = try await fleet.run("diamond")
+            try await gate.waitForArrivals(1)
+            // `b` runs; the only slot is taken, so `c` waits in the queue that is emptied now.
+            try await fleet.waitForTask("c", of: id) { $0.state != .pending }
+            try await fleet.flushRedis()
+            try await fleet.purgeQueues(pools: ["test"])
+            try await eventually {
+                try await fleet.coordinator.standings(of: [TaskID(run: id, stage: "b")]).first?.standing == .alive
+            }
+            gate.open()
+            let run = try await fleet.waitForEnd(of: id)
+            #expect(run.state == .succeeded)
+            #expect(run.tasks.first { $0.stage == "b" }?.attempt == 1)
+            #expect(run.failures.isEmpty)
+            #expect(ran.arrivals.sorted() == ["a", "b", "c", "d", "tell"])
+        }
+    }
+
+    /// The worker's result was confirmed and then lost with the queue.
+    @Test(.timeLimit(.minutes(1)))
+    func aResultThatIsLostWithItsQueueIsWorkedForAgain() async throws {
+        try await Fleet.with(PipelineSpec(name: "p", stages: [StageSpec(name: "a", kind: "test")])) { fleet in
+            let scheduler = try await fleet.startScheduler()
+            let gate = Gate()
+            try await fleet.startWorker(handlers: [
+                ClosureHandler { context in
+                    if context.attempt == 1 { try await gate.pass() }
+                    return .succeeded(StageOutput())
+                }
+            ])
+            let id = try await fleet.run("p")
+            try await gate.waitForArrivals(1)
+            await scheduler.stop()
+            gate.open()
+            try await eventually { try await fleet.broker.waitingResults() > 0 }
+            let task = TaskID(run: id, stage: "a")
+            try await eventually { try await fleet.coordinator.standings(of: [task]).first?.standing == .done }
+            try await fleet.purgeQueues(pools: ["test"])
+            try await fleet.startScheduler()
+            let run = try await fleet.waitForEnd(of: id)
+            #expect(run.state == .succeeded)
+            #expect(run.tasks.first?.attempt == 2)
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1)))
+    func theOnlySchedulerMayBeReplaced() async throws {
+        try await Fleet.with(Self.diamond) { fleet in
+            let gate = Gate()
+            try await fleet.startWorker(
+                slots: 4,
+                handlers: [
+                    ClosureHandler { context in
+                        if context.payload.stage == "b" { try await gate.pass() }
+                        return .succeeded(StageOutput())
+                    }
+                ])
+            let first = try await fleet.startScheduler()
+            let id = try await fleet.run("diamond")
+            try await gate.waitForArrivals(1)
+            await first.stop()
+            gate.open()
+            try await fleet.startScheduler()
+            let run = try await fleet.waitForEnd(of: id)
+            #expect(run.state == .succeeded)
+            #expect(run.tasks.allSatisfy { $0.attempt == 1 })
+        }
+    }
+
+    /// Queues deleted under the scheduler: it declares them and subscribes again.
+    @Test(.timeLimit(.minutes(1)))
+    func deletedQueuesComeBack() async throws {
+        try await Fleet.with(PipelineSpec(name: "p", stages: [StageSpec(name: "a", kind: "test")])) { fleet in
+            try await fleet.startScheduler()
+            try await fleet.startWorker(handlers: [ClosureHandler { _ in .succeeded(StageOutput()) }])
+            #expect(try await fleet.waitForEnd(of: try await fleet.run("p")).state == .succeeded)
+            for queue in ["martlet.scheduler.events", "martlet.scheduler.results", "martlet.tasks.test"] {
+                try await fleet.broker.client.deleteQueue(queue)
+            }
+            try await eventually {
+                for queue in ["martlet.scheduler.events", "martlet.scheduler.results", "martlet.tasks.test"] {
+                    guard try await fleet.broker.client.queueStatus(queue)?.consumers ?? 0 > 0 else { return false }
+                }
+                return true
+            }
+            #expect(try await fleet.waitForEnd(of: try await fleet.run("p")).state == .succeeded)
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1)))
+    func aBacklogIsSentInWindowsAsFastAsItIsWorkedOff() async throws {
+        try await Fleet.with(PipelineSpec(name: "p", stages: [StageSpec(name: "a", kind: "test")])) { fleet in
+            try await fleet.startScheduler()
+            for index in 0..<300 { try await fleet.publish("p", id: "e\(index)") }
+            try await eventually { try await fleet.ledger.counts().runsAlive == 300 }
+            // Without a worker only the smallest window is out.
+            #expect(try await fleet.broker.waitingTasks(pool: "test") ?? 0 <= 4)
+            let start = ContinuousClock.now
+            try await fleet.startWorker(slots: 4, handlers: [ClosureHandler { _ in .succeeded(StageOutput()) }])
+            try await eventually { try await fleet.ledger.counts().runsAlive == 0 }
+            // One window of 16 a second would take 19 s.
+            #expect(ContinuousClock.now - start < .seconds(15))
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1)))
+    func aScheduleTicksOnceForTwoSchedulers() async throws {
+        let spec = PipelineSpec(
+            name: "p", stages: [StageSpec(name: "a", kind: "test")],
+            schedules: [ScheduleSpec(name: "s", cron: "* * * * *")])
+        try await Fleet.with(spec) { fleet in
+            // The last tick was five minutes ago: the latest that was missed stands for all.
+            let past = Timestamp.now.advanced(by: .seconds(-300))
+            try await fleet.ledger.recordTick(pipeline: "p", schedule: "s", tick: past)
+            try await fleet.startScheduler()
+            try await fleet.startScheduler()
+            try await eventually { try await fleet.ledger.listRuns(state: nil, pipeline: "p", limit: 10).count >= 1 }
+            let run = try #require(try await fleet.ledger.listRuns(state: nil, pipeline: "p", limit: 10).first)
+            let record = try await fleet.ledger.run(run.id)
+            #expect(record.eventSource == "/martlet/schedule/p/s")
+            #expect(try await fleet.ledger.listRuns(state: nil, pipeline: "p", limit: 10).count <= 2)
+        }
+    }
+}
