@@ -5,7 +5,7 @@
 #
 #   --tasks N     runs to start (default 10000)
 #   --workers N   worker processes; a quarter of them gets SIGKILL in every round (default 8)
-#   --rate N      runs started per second, so that there is work throughout (default 400)
+#   --rate N      runs started per second, so that there is work throughout (default 1000)
 #   --seed N      of the choice of victims and moments (default 1)
 #   --json FILE   where the figures go (default .build/bench/chaos.json)
 #

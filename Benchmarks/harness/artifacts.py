@@ -18,6 +18,11 @@ BUCKET = "martlet"
 MEMORY_BAR = 100e6
 
 
+def strangers():
+    """The user's own settings of the other tools, which must not count here: each removed."""
+    return {name: None for name in os.environ if name.startswith(("AWS_", "RCLONE_"))}
+
+
 class Tool:
     """A program that copies files to and from S3."""
 
@@ -73,6 +78,7 @@ class Rclone(Tool):
 
     def environment(self):
         return {
+            **strangers(),
             "RCLONE_CONFIG": os.devnull,
             "RCLONE_CONFIG_BENCH_TYPE": "s3",
             "RCLONE_CONFIG_BENCH_PROVIDER": "Other",
@@ -99,6 +105,7 @@ class Aws(Tool):
 
     def environment(self):
         return {
+            **strangers(),
             "AWS_ACCESS_KEY_ID": self.key,
             "AWS_SECRET_ACCESS_KEY": self.secret,
             "AWS_DEFAULT_REGION": "us-east-1",
@@ -150,11 +157,13 @@ def digest_of(path):
         return hashlib.file_digest(source, "sha256").hexdigest()
 
 
-def one_run(tool, file, digest, folder):
+def one_run(tool, file, digest, folder, attempt):
     """Up, down, compare."""
     copy = folder / f"{tool.name}.copy"
-    put, _ = tool.commands(str(file), f"bench/{tool.name}")
-    _, get = tool.commands(str(copy), f"bench/{tool.name}")
+    # A name of its own: rclone does not send what is there already.
+    name = f"bench/{tool.name}-{attempt}"
+    put, _ = tool.commands(str(file), name)
+    _, get = tool.commands(str(copy), name)
     up = run(f"{tool.title} up", put, tool.environment())
     down = run(f"{tool.title} down", get, tool.environment())
     if digest_of(copy) != digest:
@@ -175,7 +184,7 @@ def measure(servers, chosen):
     rows = {tool.name: [] for tool in tools}
     for attempt in range(chosen.runs):
         for tool in tools[attempt % len(tools) :] + tools[: attempt % len(tools)]:
-            rows[tool.name].append(one_run(tool, file, digest, servers.folder))
+            rows[tool.name].append(one_run(tool, file, digest, servers.folder, attempt))
     return {
         tool.name: {
             "title": tool.title,

@@ -26,7 +26,7 @@ def options():
     parser.add_argument("--json", required=True)
     parser.add_argument("--tasks", type=int, default=10_000)
     parser.add_argument("--workers", type=int, default=8)
-    parser.add_argument("--rate", type=int, default=400)
+    parser.add_argument("--rate", type=int, default=1_000)
     parser.add_argument("--seed", type=int, default=1)
     chosen = parser.parse_args()
     chosen.root = Path(__file__).resolve().parents[2]
@@ -62,7 +62,7 @@ class Herd(Martlet):
     def torment(self):
         """Kills a quarter and starts it again, at random moments, until it is over."""
         try:
-            while not self.over.wait(self.random.uniform(0.3, 1.2)):
+            while not self.over.wait(self.random.uniform(0.1, 0.5)):
                 self.rounds += 1
                 for name in self.random.sample(sorted(self.workers), self.size // 4):
                     old = self.workers[name]

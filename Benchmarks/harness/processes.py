@@ -10,6 +10,12 @@ from pathlib import Path
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
+def merged(changes):
+    """This process's environment with some variables set, or removed where the value is None."""
+    everything = {**os.environ, **(changes or {})}
+    return {name: value for name, value in everything.items() if value is not None}
+
+
 class Failure(Exception):
     """A benchmark cannot go on; the message says why and what to do."""
 
@@ -29,7 +35,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=sink,
-                env={**os.environ, **(environment or {})},
+                env=merged(environment),
                 start_new_session=True,
             )
         self.pid = self.process.pid
@@ -92,7 +98,7 @@ def run(name, command, environment=None, limit=900.0):
         [str(word) for word in command],
         stdin=subprocess.DEVNULL,
         stdout=write_end,
-        env={**os.environ, **(environment or {})},
+        env=merged(environment),
         start_new_session=True,
     )
     os.close(write_end)
