@@ -68,7 +68,7 @@ package struct EvaluateHandler: StageHandler {
         if !cached.isEmpty { specification["cached"] = .object(cached) }
         specification["eval_file"] = .string(data + "/eval.safetensors")
         specification["eval_jsonl"] = .string(data + "/eval.jsonl")
-        specification["train_file_for_copy_check"] = .string(data + "/train.safetensors")
+        specification["train_file_for_copy_check"] = .string(data + "/train.jsonl")
         specification["output_dir"] = .string(output)
         let tracked = TrackedRun(client: mlflow, context: context)
         let ending = try await PythonStage(environment: python()).run(

@@ -18,7 +18,8 @@ class CopyIndex:
         self._width = width
         self._answers: set[str] = set()
         runs: list[numpy.ndarray] = []
-        with open(path, encoding="utf-8") as file:
+        # As bytes, so that a line that is no UTF-8 is named like any other bad one.
+        with open(path, "rb") as file:
             for number, line in enumerate(file, 1):
                 try:
                     answer = json.loads(line)["answer"]

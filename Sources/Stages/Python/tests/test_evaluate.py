@@ -168,3 +168,11 @@ def test_copies_of_training_answers_are_found(tmp_path):
     assert index.copied("before " + " ".join(f"w{number}" for number in range(7, 17)) + " after")
     assert not index.copied("before " + " ".join(f"w{number}" for number in range(7, 16)) + " after")
     assert not index.copied("")
+
+
+def test_a_file_of_answers_that_is_none_is_refused_at_its_line(tmp_path):
+    path = tmp_path / "train.safetensors"
+    path.write_bytes(b'{"answer": "Short one."}\n\x80\x04 tensors\n')
+    with pytest.raises(StageFailure, match="train.safetensors:2") as caught:
+        CopyIndex(str(path), 10)
+    assert (caught.value.kind, caught.value.code) == ("permanent", "invalid_record")
