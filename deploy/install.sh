@@ -129,5 +129,6 @@ for group in "$@"; do
         "$here/python/env.sh" services >/dev/null
         "$here/python/env.sh" stages >/dev/null
         ;;
+    test) "$here/python/env.sh" tests >/dev/null ;;
     esac
 done

@@ -17,6 +17,13 @@ EVENTS = "martlet.events"
 TYPE = "dev.martlet.data.available.v1"
 
 
+class QuietFiles(SimpleHTTPRequestHandler):
+    """A folder over HTTP."""
+
+    def log_message(self, *_):  # pylint: disable=arguments-differ
+        """Not to the terminal."""
+
+
 def event(pipeline, name, **parameters):
     """A CloudEvent as any producer writes it."""
     return {
@@ -94,19 +101,19 @@ def bad_inputs(stack):
     """Each is refused with its reason, none is tried for ever, and the fleet goes on."""
     folder = stack.folder / "bad"
     sources = files(folder)
-    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
-    handler.log_message = lambda *_: None
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietFiles, directory=str(folder)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     sources["404"] = (f"http://127.0.0.1:{server.server_port}/nothing.jsonl", "ingest.source_not_found", ["404", "nothing.jsonl"])
     sources["bucket"] = ("s3://no-such-bucket-here/data.jsonl", None, ["no-such-bucket-here"])
     seen = {}
     runs = {name: stack.publish("ingest-only", source=source) for name, (source, _, _) in sources.items()}
+    stack.martlet("pool", "scale", "denied=0")
+    await_value("no worker that may read", lambda: not stack.processes("denied"), 60)
     stack.spawn(
         "worker", "--pool", "denied", "--name", "denied", MARTLET_S3_SECRET_ACCESS_KEY="not-the-secret-of-anybody"
     )
     runs["credentials"] = stack.publish("denied", source="s3://martlet/data.jsonl")
-    sources["credentials"] = ("s3://martlet/data.jsonl", None, ["martlet"])
+    sources["credentials"] = ("s3://martlet/data.jsonl", None, ["s3://martlet/data.jsonl", "secret"])
     for name, run in runs.items():
         _, code, words = sources[name]
         record = stack.await_end(run, "failed", seconds=300)

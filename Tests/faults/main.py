@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 import time
 import traceback
@@ -22,7 +23,7 @@ def options():
     parser.add_argument("--data", required=True, type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--weights", required=True, type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--list", action="store_true", help="print the names of the scenarios")
-    parser.add_argument("--steps", type=int, default=8, help="steps of a training that need not be good")
+    parser.add_argument("--steps", type=int, default=6, help="steps of a training that need not be good")
     parser.add_argument("--seed", type=int, default=None, help="of the random moments; printed, so that it can be repeated")
     parser.add_argument("--keep-up", action="store_true", help="leave the stack running at the end")
     parser.add_argument("names", nargs="*", metavar="SCENARIO", help="; ".join(["all", *scenarios.ALL]))
@@ -70,6 +71,9 @@ def table(rows):
 def main():
     """All chosen scenarios; 0 when every one of them held."""
     chosen = options()
+    # A stack that nobody stops would stay: both signals end this process through its scopes.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     rows = []
     with Receiver() as receiver, Stack(chosen, receiver) as stack:
         for name in chosen.names:

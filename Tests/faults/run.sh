@@ -28,7 +28,7 @@ fi
     exit 2
 }
 
-"$root/deploy/install.sh" stack python
+"$root/deploy/install.sh" stack python test
 environment=$("$root/deploy/python/env.sh" tests)
 stages=$("$root/deploy/python/env.sh" stages)
 data=$(PYTHONPATH=$root/Sources/Stages/Python "$stages/bin/python" -m martlet_stages locate cwe)/helpful_views/2000.csv
