@@ -131,6 +131,9 @@ let package = Package(
         tests("PostgresClientTests", ["PostgresClient"]),
         tests("PostgresClientIntegrationTests", ["PostgresClient", "TestServers", "LocalStack", log]),
         tests("SchedulerTests", ["Scheduler", "Coordination", "Ledger", "Pipeline"]),
+        tests(
+            "StageSupportTests",
+            ["StageSupport", "WorkerRuntime", "Pipeline", "ObjectStorage", "HTTPTransport", "TestServers", log]),
         tests("BrokerIntegrationTests", ["TestFleet", "AMQPClient", "Broker", "Pipeline", log]),
         tests(
             "SchedulerIntegrationTests",

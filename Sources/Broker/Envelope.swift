@@ -102,7 +102,10 @@ package enum Envelope {
         case .typeMismatch(_, let context), .valueNotFound(_, let context):
             return "\(path(context)): \(context.debugDescription)"
         case .dataCorrupted(let context):
-            if let cause = context.underlyingError { return "not JSON: \(cause)" }
+            // The parser itself, not a value's type, fails without a path.
+            if context.codingPath.isEmpty {
+                return "not JSON: \(context.underlyingError.map { "\($0)" } ?? context.debugDescription)"
+            }
             return "\(path(context)): \(context.debugDescription)"
         @unknown default:
             return "\(error)"

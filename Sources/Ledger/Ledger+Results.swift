@@ -68,8 +68,10 @@ extension Ledger {
     /// Notes which attempts workers say they run. Attempts that no longer count are left alone.
     package func markStarted(_ started: [TaskStarted]) async throws {
         guard !started.isEmpty else { return }
-        // Of several words about one task the last; a statement changes a row once only.
-        let last = Dictionary(started.map { ($0.task, $0) }, uniquingKeysWith: { _, last in last }).values
+        // Of several words about one attempt the last; a statement changes a row once only.
+        let last = Dictionary(
+            started.map { ("\($0.task)/\($0.attempt)", $0) }, uniquingKeysWith: { _, last in last }
+        ).values
         _ = try await changeTasks(
             of: last.map(\.task.run), SQL.results["mark_started"],
             [

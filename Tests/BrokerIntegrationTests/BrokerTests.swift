@@ -31,7 +31,7 @@ import Testing
         "cache":false,"parameters":{"text":"ü\\u0000\\n😀"},"inputs":{}}
         """
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func declaringTwiceAndFromTwoClientsIsFine() async throws {
         try await withBroker { broker, host in
             try await broker.declare()
@@ -47,7 +47,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func aTaskArrivesAsItWasSent() async throws {
         try await withBroker { broker, _ in
             try await broker.declare(pool: "p")
@@ -64,7 +64,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func aTaskForAPoolWithoutAQueueComesBack() async throws {
         try await withBroker { broker, _ in
             let unsent = await broker.publish([Self.task], time: .now, timeout: .seconds(10))
@@ -72,7 +72,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func aResultAndAStartArrive() async throws {
         try await withBroker { broker, _ in
             let result = TaskResult(
@@ -99,7 +99,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func whatIsRejectedArrivesInTheDeadLettersWithItsBytes() async throws {
         try await withBroker { broker, _ in
             try await broker.client.publish(

@@ -20,7 +20,7 @@ import WorkerRuntime
         return try await fleet.ledger.deadLetter(id)
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func anEventThatComesThreeTimesStartsOneRun() async throws {
         try await Fleet.with(Self.spec) { fleet in
             try await fleet.startScheduler()
@@ -35,7 +35,7 @@ import WorkerRuntime
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func anUnknownPipelineIsADeadLetterThatNamesTheKnownOnes() async throws {
         try await Fleet.with(Self.spec) { fleet in
             try await fleet.startScheduler()
@@ -47,7 +47,7 @@ import WorkerRuntime
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func whatIsNotJSONIsKeptWithItsBytes() async throws {
         try await Fleet.with(Self.spec) { fleet in
             try await fleet.startScheduler()
@@ -61,7 +61,7 @@ import WorkerRuntime
     }
 
     /// Larger than the client takes: refused on receipt, and never twice.
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func anEventOfTwentyMegabytesIsADeadLetterOnce() async throws {
         try await Fleet.with(Self.spec) { fleet in
             try await fleet.startScheduler()
@@ -82,7 +82,7 @@ import WorkerRuntime
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func whatTheLedgerCannotStoreIsADeadLetterAndItsNeighboursAreNot() async throws {
         try await Fleet.with(
             PipelineSpec(name: "p", parameters: ["s": ""], stages: [StageSpec(name: "a", kind: "test")])
@@ -97,7 +97,7 @@ import WorkerRuntime
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func wrongParametersAndPrioritiesAreRefused() async throws {
         try await Fleet.with(Self.spec) { fleet in
             try await fleet.startScheduler()
@@ -113,7 +113,7 @@ import WorkerRuntime
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func aMessageThatIsNoResultIsADeadLetterWithItsReason() async throws {
         try await Fleet.with(Self.spec) { fleet in
             try await fleet.startScheduler()

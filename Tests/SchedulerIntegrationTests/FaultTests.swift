@@ -19,7 +19,7 @@ import WorkerRuntime
             StageSpec(name: "tell", kind: "test", condition: .always),
         ])
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func twoSchedulersAndTwoWorkersRunManyRunsOnce() async throws {
         try await Fleet.with(Self.diamond) { fleet in
             try await fleet.startScheduler()
@@ -44,7 +44,7 @@ import WorkerRuntime
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func losingRedisAndEveryQueueInMidRunLosesNothing() async throws {
         try await Fleet.with(Self.diamond) { fleet in
             try await fleet.startScheduler()
@@ -75,7 +75,7 @@ import WorkerRuntime
     }
 
     /// The worker's result was confirmed and then lost with the queue.
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func aResultThatIsLostWithItsQueueIsWorkedForAgain() async throws {
         try await Fleet.with(PipelineSpec(name: "p", stages: [StageSpec(name: "a", kind: "test")])) { fleet in
             let scheduler = try await fleet.startScheduler()
@@ -101,7 +101,7 @@ import WorkerRuntime
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func theOnlySchedulerMayBeReplaced() async throws {
         try await Fleet.with(Self.diamond) { fleet in
             let gate = Gate()
@@ -126,7 +126,7 @@ import WorkerRuntime
     }
 
     /// Queues deleted under the scheduler: it declares them and subscribes again.
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func deletedQueuesComeBack() async throws {
         try await Fleet.with(PipelineSpec(name: "p", stages: [StageSpec(name: "a", kind: "test")])) { fleet in
             try await fleet.startScheduler()
@@ -145,7 +145,7 @@ import WorkerRuntime
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func aBacklogIsSentInWindowsAsFastAsItIsWorkedOff() async throws {
         try await Fleet.with(PipelineSpec(name: "p", stages: [StageSpec(name: "a", kind: "test")])) { fleet in
             try await fleet.startScheduler()
@@ -161,7 +161,7 @@ import WorkerRuntime
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func aScheduleTicksOnceForTwoSchedulers() async throws {
         let spec = PipelineSpec(
             name: "p", stages: [StageSpec(name: "a", kind: "test")],

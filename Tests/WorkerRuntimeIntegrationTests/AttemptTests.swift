@@ -8,7 +8,7 @@ import WorkerRuntime
 
 /// How one worker treats its attempts.
 @Suite struct AttemptTests {
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func aTaskRunsWithItsParametersAndLeavesItsOutputAndLog() async throws {
         var spec = PipelineSpec.single { $0.parameters = ["who": "${who}"] }
         spec.parameters = ["who": "nobody"]
@@ -35,7 +35,7 @@ import WorkerRuntime
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func failuresAreRetriedUntilTheyAreTooMany() async throws {
         try await Fleet.with(.single()) { fleet in
             try await fleet.startScheduler()
@@ -50,7 +50,7 @@ import WorkerRuntime
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func aPermanentFailureIsNotRetried() async throws {
         try await Fleet.with(.single()) { fleet in
             try await fleet.startScheduler()
@@ -64,7 +64,7 @@ import WorkerRuntime
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func anUnknownKindSaysWhatThePoolCanDo() async throws {
         let spec = PipelineSpec.single { stage in
             stage.kind = "other"
@@ -79,7 +79,7 @@ import WorkerRuntime
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func anAttemptThatTakesTooLongTimesOut() async throws {
         try await Fleet.with(
             .single { stage in
@@ -102,7 +102,7 @@ import WorkerRuntime
     }
 
     /// A handler that needs longer to stop than the lease lasts still ends as a timeout, not as a vanished worker.
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func theLeaseIsKeptWhileAHandlerStops() async throws {
         try await Fleet.with(
             .single { stage in
@@ -127,7 +127,7 @@ import WorkerRuntime
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func cancellingARunStopsItsTask() async throws {
         try await Fleet.with(.single()) { fleet in
             try await fleet.startScheduler()
@@ -156,7 +156,7 @@ import WorkerRuntime
     }
 
     /// The flag that `cancel` sets may be lost with Redis; the reconciler finds the worker that goes on.
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func cancellingReachesAWorkerEvenWhenTheFlagWasLost() async throws {
         try await Fleet.with(.single()) { fleet in
             try await fleet.startScheduler()
@@ -181,7 +181,7 @@ import WorkerRuntime
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func progressIsSeenWhileTheTaskRuns() async throws {
         try await Fleet.with(.single()) { fleet in
             try await fleet.startScheduler()
@@ -202,7 +202,7 @@ import WorkerRuntime
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func equalWorkIsTakenFromTheCache() async throws {
         let spec = PipelineSpec.single { $0.cache = true }
         try await Fleet.with(spec) { fleet in
@@ -224,7 +224,7 @@ import WorkerRuntime
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func aHandlerMayRefuseTheCache() async throws {
         try await Fleet.with(.single { $0.cache = true }) { fleet in
             try await fleet.startScheduler()

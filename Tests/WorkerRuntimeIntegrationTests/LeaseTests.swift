@@ -9,7 +9,7 @@ import WorkerRuntime
 
 /// Workers that stop, vanish, or lose what they hold.
 @Suite struct LeaseTests {
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func drainLetsAHandlerSaveAndGiveBack() async throws {
         try await Fleet.with(.single()) { fleet in
             try await fleet.startScheduler()
@@ -34,7 +34,7 @@ import WorkerRuntime
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func drainEndsAHandlerThatDoesNotListen() async throws {
         try await Fleet.with(.single()) { fleet in
             try await fleet.startScheduler()
@@ -52,7 +52,7 @@ import WorkerRuntime
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func aWorkerThatVanishesIsReplaced() async throws {
         try await Fleet.with(.single()) { fleet in
             try await fleet.startScheduler()
@@ -75,7 +75,7 @@ import WorkerRuntime
     }
 
     /// A new process of the same name need not wait for the lease of the one before.
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func aRestartedWorkerTakesOverAtOnce() async throws {
         try await Fleet.with(.single()) { fleet in
             try await fleet.startScheduler { $0.lease = .seconds(600) }
@@ -96,7 +96,7 @@ import WorkerRuntime
     }
 
     /// A worker that cannot renew its lease, as one that was stopped: when it is back its result does not count.
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func aLateResultIsDropped() async throws {
         try await Fleet.with(.single()) { fleet in
             try await fleet.startScheduler()
@@ -121,7 +121,7 @@ import WorkerRuntime
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func aLostLeaseStopsTheHandlerAndReportsNothing() async throws {
         try await Fleet.with(.single()) { fleet in
             let gate = Gate()
@@ -152,7 +152,7 @@ import WorkerRuntime
     }
 
     /// Long tasks are acknowledged when claimed; the broker must not hand their worker more than it has slots.
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func tasksAcknowledgedEarlyAreSpreadOverTheWorkers() async throws {
         try await Fleet.with(.single { $0.ackPolicy = .onClaim }) { fleet in
             try await fleet.startScheduler()
@@ -181,7 +181,7 @@ import WorkerRuntime
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func slotsRunSideBySideAndNeverMore() async throws {
         try await Fleet.with(.single { $0.ackPolicy = .onClaim }) { fleet in
             try await fleet.startScheduler()
@@ -206,7 +206,7 @@ import WorkerRuntime
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func aLongTaskSurvivesTheLossOfItsWorker() async throws {
         try await Fleet.with(.single { $0.ackPolicy = .onClaim }) { fleet in
             try await fleet.startScheduler()
@@ -230,7 +230,7 @@ import WorkerRuntime
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(3)))
     func aMessageThatIsNoTaskIsKeptAsADeadLetter() async throws {
         try await Fleet.with(.single()) { fleet in
             try await fleet.startScheduler()

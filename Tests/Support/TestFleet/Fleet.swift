@@ -34,10 +34,15 @@ package final class Fleet: Sendable {
     static var quiet: Logger { Logger(label: "test") { _ in SwiftLogNoOpLogHandler() } }
 
     private init(pipelines: [PipelineSpec]) async throws {
-        postgresURL = try await TestServers.shared.postgres()
-        redisURL = try await TestServers.shared.redis()
-        let s3 = try await TestServers.shared.s3()
-        host = try await VirtualHost.make()
+        // The first test starts the servers; beside each other they take half the time.
+        async let database = TestServers.shared.postgres()
+        async let memory = TestServers.shared.redis()
+        async let store = TestServers.shared.s3()
+        async let virtualHost = VirtualHost.make()
+        host = try await virtualHost
+        postgresURL = try await database
+        redisURL = try await memory
+        let s3 = try await store
         namespace = "fleet" + String(UInt64.random(in: 0 ... .max), radix: 36)
         bucket = namespace
         catalogue = TestCatalogue(pipelines)

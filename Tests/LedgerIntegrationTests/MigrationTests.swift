@@ -1,0 +1,55 @@
+import Ledger
+import PostgresClient
+import TestServers
+import Testing
+
+@Suite struct MigrationTests {
+    @Test(.timeLimit(.minutes(1)))
+    func migratingAgainChangesNothing() async throws {
+        try await withLedger { ledger, client in
+            try await ledger.migrate()
+            let rows = try await client.query("SELECT count(*) AS n FROM martlet.migrations")
+            #expect(try rows[0]["n", as: Int.self] == 1)
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1)))
+    func manyProcessesMayMigrateAtOnce() async throws {
+        try await withLedger(migrated: false) { ledger, client in
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for _ in 0..<8 { group.addTask { try await ledger.migrate() } }
+                try await group.waitForAll()
+            }
+            let rows = try await client.query("SELECT count(*) AS n FROM martlet.migrations")
+            #expect(try rows[0]["n", as: Int.self] == 1)
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1)))
+    func aNewerSchemaIsRefused() async throws {
+        try await withLedger { ledger, client in
+            try await client.query("INSERT INTO martlet.migrations (version, digest) VALUES (999, 'x')")
+            let error = await #expect(throws: LedgerError.self) { try await ledger.migrate() }
+            #expect(error?.code == .corrupt)
+            #expect(error?.message.contains("version 999") == true)
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1)))
+    func aMigrationThatDiffersIsRefused() async throws {
+        try await withLedger { ledger, client in
+            try await client.query("UPDATE martlet.migrations SET digest = repeat('0', 64)")
+            let error = await #expect(throws: LedgerError.self) { try await ledger.migrate() }
+            #expect(error?.message.contains("migration 1") == true)
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1)))
+    func aMigrationThatIsGoneIsRefused() async throws {
+        try await withLedger { ledger, client in
+            // Version 1 was applied, and its row is lost: applying it again must not look like success.
+            try await client.query("DELETE FROM martlet.migrations")
+            await #expect(throws: PostgresError.self) { try await ledger.migrate() }
+        }
+    }
+}
