@@ -2,7 +2,7 @@ import FoundationEssentials
 package import HTTPTransport
 package import Ledger
 import Logging
-package import Pipeline
+import Pipeline
 import StageSupport
 package import WorkerRuntime
 

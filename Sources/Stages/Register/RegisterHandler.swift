@@ -2,7 +2,7 @@ package import Ledger
 import Logging
 package import MLflowClient
 package import Pipeline
-package import StageSupport
+import StageSupport
 package import WorkerRuntime
 
 /// Puts a model that passed the gate into the registry, exactly once per run, with its lineage.
@@ -46,7 +46,12 @@ package struct RegisterHandler: StageHandler {
         }
         let version = try await registerOnce(
             name: name, model: model, evaluation: evaluation, digest: digest, context: context)
-        let aliases = try await setAliases(name: name, version: version, promote: promote, context: context)
+        let mover = AliasMover(mlflow: mlflow, ledger: ledger, context: context, name: name, version: version)
+        var aliases: [String] = []
+        for alias in promote ? [Lineage.challengerAlias, Lineage.championAlias] : [Lineage.challengerAlias]
+        where try await mover.point(alias) {
+            aliases.append(alias)
+        }
         context.log.line("model \(name) version \(version.version), aliases \(aliases.joined(separator: ", "))")
         return .succeeded(
             StageOutput(
@@ -73,7 +78,14 @@ package struct RegisterHandler: StageHandler {
                     "run \(context.payload.run) registered model \(name) before, but that version is no longer in the registry"
                 )
             }
+            if let registered = outcome["model_digest"]?.stringValue, registered != digest {
+                throw StageFailure(
+                    .permanent, "register.other_weights",
+                    "run \(context.payload.run) registered other weights as version \(number) of model \(name) before, and a run has "
+                        + "one version: start a new run for the newly trained model")
+            }
             context.log.line("registered before as version \(number)")
+            try await removeOthers(than: version, name: name, context: context)
             return version
         case .first, .again:
             let version = try await create(
@@ -91,8 +103,15 @@ package struct RegisterHandler: StageHandler {
         name: String, model: StageOutput, evaluation: StageOutput, digest: String, context: StageContext
     ) async throws -> MLflowModelVersion {
         _ = try await mlflow.getOrCreateRegisteredModel(named: name)
-        if let existing = try await ours(name: name, run: context.payload.run).first {
+        let before = try await ours(name: name, run: context.payload.run)
+        // Weights of an earlier training of this run that nobody was told of: no alias points there yet.
+        for stale in before where stale.tags[Lineage.modelDigest] != digest {
+            context.log.line("version \(stale.version) holds weights of an earlier training of this run; it is removed")
+            try await mlflow.deleteModelVersion(name: name, version: stale.version)
+        }
+        if let existing = before.first(where: { $0.tags[Lineage.modelDigest] == digest }) {
             context.log.line("found version \(existing.version), made by an attempt that did not get to report it")
+            try await removeOthers(than: existing, name: name, context: context)
             return existing
         }
         guard let artifacts = model.artifacts else {
@@ -104,11 +123,21 @@ package struct RegisterHandler: StageHandler {
             name: name, source: "s3://\(artifacts.bucket)/\(folder)/merged", runID: tracked.id,
             description: "Made by run \(context.payload.run) of pipeline \(context.payload.pipeline).",
             tags: lineage(model: model, evaluation: evaluation, artifacts: artifacts, digest: digest, context: context))
-        let all = try await ours(name: name, run: context.payload.run)
-        guard let first = all.first, first.version != made.version else { return made }
-        context.log.line("version \(first.version) was made meanwhile; version \(made.version) is removed")
-        try await mlflow.deleteModelVersion(name: name, version: made.version)
+        guard let first = try await ours(name: name, run: context.payload.run).first else {
+            throw StageFailure(
+                .retryable, "register.not_listed",
+                "version \(made.version) of model \(name) was made, but the registry does not list it yet")
+        }
+        try await removeOthers(than: first, name: name, context: context)
         return first
+    }
+
+    /// Deletes what an attempt beside this one made too. No alias ever pointed there: aliases go to the first.
+    private func removeOthers(than first: MLflowModelVersion, name: String, context: StageContext) async throws {
+        for other in try await ours(name: name, run: context.payload.run) where other.version != first.version {
+            context.log.line("version \(other.version) was made besides version \(first.version); it is removed")
+            try await mlflow.deleteModelVersion(name: name, version: other.version)
+        }
     }
 
     /// This run's versions, the oldest first.
@@ -134,26 +163,5 @@ package struct RegisterHandler: StageHandler {
             if let number = value.doubleValue { tags[Lineage.metricPrefix + metric] = String(number) }
         }
         return tags
-    }
-
-    // MARK: Aliases
-
-    /// Points the aliases at the version, unless a later version has them: a replay of an old run moves nothing back.
-    private func setAliases(
-        name: String, version: MLflowModelVersion, promote: Bool, context: StageContext
-    ) async throws -> [String] {
-        var aliases: [String] = []
-        for alias in promote ? [Lineage.challengerAlias, Lineage.championAlias] : [Lineage.challengerAlias] {
-            let holder = try await mlflow.modelVersion(name: name, alias: alias)
-            if let holder, (Int(holder.version) ?? 0) > (Int(version.version) ?? 0) {
-                context.log.line("alias \(alias) stays at the later version \(holder.version)")
-                continue
-            }
-            if holder?.version != version.version {
-                try await mlflow.setAlias(name: name, alias: alias, version: version.version)
-            }
-            aliases.append(alias)
-        }
-        return aliases
     }
 }

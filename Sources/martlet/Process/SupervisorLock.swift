@@ -30,10 +30,10 @@ final class SupervisorLock: Sendable {
         guard descriptor >= 0 else { return nil }
         defer { close(descriptor) }
         if flock(descriptor, LOCK_EX | LOCK_NB) == 0 { return nil }
-        var bytes = [CChar](repeating: 0, count: 32)
-        let count = read(descriptor, &bytes, 31)
+        var bytes = [UInt8](repeating: 0, count: 32)
+        let count = read(descriptor, &bytes, bytes.count)
         guard count > 0 else { return nil }
-        return pid_t(String(cString: bytes).prefix { $0.isNumber })
+        return pid_t(String(decoding: bytes.prefix(count), as: UTF8.self).prefix { $0.isNumber })
     }
 }
 

@@ -22,6 +22,11 @@ struct DoctorCommand: AsyncParsableCommand {
     @OptionGroup var global: GlobalOptions
     @OptionGroup var format: OutputOptions
 
+    /// Variables that are no settings, but mean something to the scripts and to the search for Python.
+    private static let otherVariables: Set<String> = [
+        "MARTLET_PYTHON_PACKAGE", "MARTLET_SERVICES_ENV", "MARTLET_BUILD_PYTHON", "MARTLET_TORCH",
+    ]
+
     private struct Finding: Encodable {
         var check: String
         var ok: Bool
@@ -41,7 +46,9 @@ struct DoctorCommand: AsyncParsableCommand {
                 }
             }
             await check("settings") {
-                let odd = settings.unknownVariables.map { $0.name + ($0.suggestion.map { " (\($0)?)" } ?? "") }
+                let odd = settings.unknownVariables.filter { !Self.otherVariables.contains($0.name) }.map {
+                    $0.name + ($0.suggestion.map { " (\($0)?)" } ?? "")
+                }
                 guard odd.isEmpty else {
                     throw NotReady(
                         description:
