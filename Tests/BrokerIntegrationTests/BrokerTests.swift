@@ -64,6 +64,24 @@ import Testing
         }
     }
 
+    /// The broker ends the whole connection when a quorum queue's consumer is cancelled before it stands; what was
+    /// taken on that connection would come again.
+    @Test(.timeLimit(.minutes(3)))
+    func cancellingRightAfterSubscribingKeepsTheConnection() async throws {
+        try await withBroker { broker, _ in
+            try await broker.declare(pool: "p")
+            #expect(await broker.publish([Self.task], time: .now, timeout: .seconds(10)).isEmpty)
+            let delivery = try #require(try await broker.tasks(pool: "p", prefetch: 1).nextBatch(max: 1).first)
+            await withTaskGroup(of: Void.self) { group in
+                for _ in 0..<100 {
+                    group.addTask { await broker.tasks(pool: "p", prefetch: 1).cancel(requeueBuffered: true) }
+                }
+            }
+            #expect(try await broker.waitingTasks(pool: "p") == 0)
+            delivery.ack()
+        }
+    }
+
     @Test(.timeLimit(.minutes(3)))
     func aTaskForAPoolWithoutAQueueComesBack() async throws {
         try await withBroker { broker, _ in

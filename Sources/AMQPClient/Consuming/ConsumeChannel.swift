@@ -11,6 +11,9 @@ final class ConsumeChannel: AMQPChannel {
         case down
         case subscribing
         case active
+        /// To be cancelled as soon as the subscription stands. A quorum queue answers `basic.consume` later than a
+        /// `basic.cancel` that follows it, and RabbitMQ 3.10 then ends the connection with INTERNAL_ERROR.
+        case cancelPending
         /// `basic.cancel` was sent.
         case cancelling
         /// No more deliveries come; the channel lives until the last one is settled.
@@ -83,7 +86,7 @@ final class ConsumeChannel: AMQPChannel {
         switch phase {
         case .subscribing, .active:
             phase = .down
-        case .cancelling, .draining:
+        case .cancelPending, .cancelling, .draining:
             finish(nil)
         case .down, .over:
             break
@@ -129,16 +132,13 @@ final class ConsumeChannel: AMQPChannel {
         case .down:
             finish(nil)
             done()
-        case .subscribing, .active:
+        case .subscribing:
             cancelWaiters.append(done)
-            phase = .cancelling
-            guard let link, let number else { return }
-            var cancel = amqp_basic_cancel_t()
-            cancel.consumer_tag = link.output.arena.bytes(core.consumerTag)
-            link.send(AMQP_BASIC_CANCEL_METHOD, cancel, channel: number)
-            link.output.arena.recycle()
-            link.flush()
-        case .cancelling:
+            phase = .cancelPending
+        case .active:
+            cancelWaiters.append(done)
+            sendCancel()
+        case .cancelPending, .cancelling:
             cancelWaiters.append(done)
         case .draining:
             returnBuffer()
@@ -147,6 +147,16 @@ final class ConsumeChannel: AMQPChannel {
         case .over:
             done()
         }
+    }
+
+    private func sendCancel() {
+        phase = .cancelling
+        guard let link, let number else { return }
+        var cancel = amqp_basic_cancel_t()
+        cancel.consumer_tag = link.output.arena.bytes(core.consumerTag)
+        link.send(AMQP_BASIC_CANCEL_METHOD, cancel, channel: number)
+        link.output.arena.recycle()
+        link.flush()
     }
 
     private func returnBuffer() {
@@ -173,6 +183,7 @@ final class ConsumeChannel: AMQPChannel {
     func received(_ id: amqp_method_number_t, _ decoded: UnsafeRawPointer) {
         switch id {
         case AMQP_BASIC_CONSUME_OK_METHOD:
+            if case .cancelPending = phase { return sendCancel() }
             guard case .subscribing = phase else { return }
             phase = .active
             everActive = true
@@ -226,7 +237,7 @@ final class ConsumeChannel: AMQPChannel {
         let before = phase
         loseChannel()
         switch before {
-        case .cancelling, .draining, .over:
+        case .cancelPending, .cancelling, .draining, .over:
             finish(nil)
         case .subscribing, .active, .down:
             let now = ContinuousClock.now
