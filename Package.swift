@@ -76,7 +76,10 @@ let package = Package(
         // The two loops.
         library(
             "Scheduler",
-            ["Pipeline", "Ledger", "Coordination", "Broker", "PostgresClient", "AMQPClient", "RedisClient", log, metrics]),
+            [
+                "Pipeline", "Ledger", "Coordination", "Broker", "PostgresClient", "AMQPClient", "RedisClient", log,
+                metrics,
+            ]),
         library(
             "WorkerRuntime",
             ["Pipeline", "Coordination", "Broker", "AMQPClient", "ObjectStorage", log, metrics, crypto]),
@@ -115,7 +118,14 @@ let package = Package(
             ], path: "Tests/Support/TestFleet"),
         tests("ChildProcessTests", ["ChildProcess"]),
         tests("PipelineTests", ["Pipeline"]),
-        tests("IngestStageTests", ["IngestStage", "Pipeline"]),
+        tests("IngestStageTests", ["IngestStage", "Pipeline", crypto]),
+        tests(
+            "StageIntegrationTests",
+            [
+                "IngestStage", "ModelStages", "RegisterStage", "NotifyStage", "StageSupport", "WorkerRuntime",
+                "Configuration", "Pipeline", "Ledger", "PostgresClient", "ObjectStorage", "MLflowClient",
+                "HTTPTransport", "ChildProcess", "TestServers", log,
+            ], resources: [.copy("Peers")]),
         tests("ConfigurationTests", ["Configuration", "Pipeline", log]),
         tests("TelemetryTests", ["Telemetry", "ChildProcess", log, metrics]),
         tests("AMQPClientTests", ["AMQPClient", "SocketExecutor", log]),
@@ -155,6 +165,12 @@ let package = Package(
         tests("RedisClientIntegrationTests", ["RedisClient", "TestServers", "LocalStack", log]),
         tests("LocalStackTests", ["LocalStack"]),
         tests("LocalStackIntegrationTests", ["LocalStack", "ChildProcess", "TestServers"]),
+
+        // Real processes of the built program on real servers.
+        tests(
+            "FleetIntegrationTests",
+            ["martlet", "ChildProcess", "HTTPTransport", "LocalStack", "Pipeline", "TestServers", crypto, log],
+            resources: [.copy("Programs")]),
 
         .executableTarget(
             name: "martlet",

@@ -68,6 +68,7 @@ extension MartletConfiguration {
             parse: HTTPAddress.init)
         scheduler = Self.scheduler(sources)
         workerGrace = sources.duration(.grace, standard: workerGrace, in: 0...86_400)
+        ingest = IngestSettings(sources, storage: s3.endpoint).ingest
         notify = NotifySettings(sources).notify
         linksBase = sources.url(.linksBase, schemes: ["http", "https"])
         effective = sources.effective

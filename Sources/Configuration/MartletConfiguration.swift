@@ -58,6 +58,15 @@ package struct MartletConfiguration: Sendable {
         package var heartbeat = 5.0
     }
 
+    /// What the sources of an ingest may be; events cannot widen it.
+    package struct Ingest: Hashable, Sendable {
+        /// Addresses and networks (`127.0.0.0/8`) that HTTP sources may come from although they are on loopback. Where
+        /// the object store itself is on loopback, everything runs on this machine, and loopback is the default.
+        package var allowAddresses: [String] = []
+        /// Absolute folders that `file://` sources must lie in; empty for any.
+        package var fileRoots: [String] = []
+    }
+
     package struct Webhook: Hashable, Sendable {
         /// Unique; receivers of a notify stage are named by it.
         package var name: String
@@ -104,6 +113,7 @@ package struct MartletConfiguration: Sendable {
     package var scheduler = Scheduler()
     /// Seconds that a worker may take to stop.
     package var workerGrace = 30.0
+    package var ingest = Ingest()
     package var notify = Notify()
     /// What links in notifications begin with; nil for no links.
     package var linksBase: ServiceURL?

@@ -1,4 +1,3 @@
-import Glibc
 import Pipeline
 
 /// Reads whom to tell.
@@ -12,7 +11,8 @@ struct NotifySettings {
         notify.slack = slack()
         notify.smtp = smtp()
         notify.allowAddresses = sources.list(
-            .allowAddresses, expected: "addresses or networks, such as 127.0.0.1 or 10.0.0.0/8", isValid: Self.isNetwork
+            .allowAddresses, expected: "addresses or networks, such as 127.0.0.1 or 10.0.0.0/8",
+            isValid: NetworkText.isNetwork
         )
     }
 
@@ -103,15 +103,5 @@ struct NotifySettings {
         let parts = text.split(separator: "@", omittingEmptySubsequences: false)
         return parts.count == 2 && parts.allSatisfy { !$0.isEmpty }
             && text.utf8.allSatisfy { $0 > 0x20 && $0 != 0x7F && $0 != UInt8(ascii: "<") && $0 != UInt8(ascii: ">") }
-    }
-
-    private static func isNetwork(_ text: String) -> Bool {
-        let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
-        var buffer = in6_addr()
-        let address = String(parts[0])
-        let isFour = inet_pton(AF_INET, address, &buffer) == 1
-        guard isFour || inet_pton(AF_INET6, address, &buffer) == 1 else { return false }
-        guard parts.count == 2 else { return true }
-        return Int(parts[1]).map { (0...(isFour ? 32 : 128)).contains($0) } ?? false
     }
 }

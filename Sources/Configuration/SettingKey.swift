@@ -35,6 +35,8 @@ struct SettingKey: Hashable, Sendable {
     static let lease = SettingKey("scheduler.lease")
     static let heartbeat = SettingKey("scheduler.heartbeat")
     static let grace = SettingKey("worker.grace")
+    static let ingestAddresses = SettingKey("ingest.allow_addresses")
+    static let ingestRoots = SettingKey("ingest.file_roots")
     static let slack = SettingKey("notify.slack")
     static let allowAddresses = SettingKey("notify.allow_addresses")
     static let smtpHost = SettingKey("notify.smtp.host")
@@ -49,7 +51,8 @@ struct SettingKey: Hashable, Sendable {
     static let all: [SettingKey] = [
         amqpURL, redisURL, postgresURL, s3Endpoint, s3Region, s3AccessKeyID, s3SecretAccessKey, s3Bucket, s3Addressing,
         mlflowURL, mlflowToken, pipelines, state, python, logLevel, logFormat, http, eventBatch, resultBatch,
-        dispatchBatch, windowFactor, reconcileInterval, lease, heartbeat, grace, slack, allowAddresses, smtpHost,
+        dispatchBatch, windowFactor, reconcileInterval, lease, heartbeat, grace, ingestAddresses, ingestRoots, slack,
+        allowAddresses, smtpHost,
         smtpPort, smtpSecurity, smtpUsername, smtpPassword, smtpFrom, smtpTo, linksBase,
     ]
 

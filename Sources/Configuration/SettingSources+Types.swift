@@ -66,8 +66,11 @@ extension SettingSources {
     }
 
     /// Texts with commas between them.
-    func list(_ key: SettingKey, expected: String, isValid: (String) -> Bool) -> [String] {
-        parsed(key, standard: [], shown: { $0.isEmpty ? "none" : $0.joined(separator: ", ") }, expected: expected) {
+    func list(
+        _ key: SettingKey, standard: [String] = [], expected: String, isValid: (String) -> Bool
+    ) -> [String] {
+        parsed(key, standard: standard, shown: { $0.isEmpty ? "none" : $0.joined(separator: ", ") }, expected: expected)
+        {
             text in
             let items = text.split(separator: ",").map { item in
                 String(item.drop { $0 == " " }.reversed().drop { $0 == " " }.reversed())

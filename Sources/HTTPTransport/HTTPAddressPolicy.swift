@@ -12,6 +12,10 @@ package struct HTTPAddressPolicy: Sendable, Hashable {
     /// Host names let through whatever they resolve to, in lower case.
     package var allowedHosts: [String]
 
+    /// Link-local networks and instance metadata services are refused whatever the exceptions say: for callers whose
+    /// answers end up where others read them.
+    package var alwaysRefusesMetadata = false
+
     /// No restriction: for addresses that come from our own configuration.
     package static let any = HTTPAddressPolicy(
         isPublicOnly: false, refusesPrivate: false, allowedBlocks: [], allowedHosts: [])
@@ -29,8 +33,14 @@ package struct HTTPAddressPolicy: Sendable, Hashable {
 
     /// Why the address is refused, or `nil` when it may be connected to.
     package func refusal(host: String, address: IPAddress) -> String? {
-        guard isPublicOnly, !allowedHosts.contains(host.lowercased().trimmingBrackets()) else { return nil }
         let candidates = [address] + (address.embeddedIPv4.map { [$0] } ?? [])
+        if alwaysRefusesMetadata {
+            let rules = Self.refused.filter { Self.neverExcepted.contains($0.kind) }
+            for candidate in candidates {
+                if let rule = rules.first(where: { $0.block.contains(candidate) }) { return rule.kind }
+            }
+        }
+        guard isPublicOnly, !allowedHosts.contains(host.lowercased().trimmingBrackets()) else { return nil }
         if allowedBlocks.contains(where: { block in candidates.contains(where: block.contains) }) { return nil }
         for candidate in candidates {
             if let rule = Self.refused.first(where: { $0.block.contains(candidate) }) {
@@ -60,6 +70,8 @@ package struct HTTPAddressPolicy: Sendable, Hashable {
         ("fec0::/10", "site-local"), ("ff00::/8", "multicast"), ("fd00:ec2::254/128", "instance metadata"),
         ("100.100.100.200/32", "instance metadata"), ("168.63.129.16/32", "instance metadata"),
     ])
+
+    private static let neverExcepted: Set<String> = ["link-local", "instance metadata"]
 
     private static let privateNetworks = rules([
         ("10.0.0.0/8", "private"), ("172.16.0.0/12", "private"), ("192.168.0.0/16", "private"),

@@ -39,6 +39,16 @@ import Testing
         #expect(try isAllowed("a", "fd00::1"))
     }
 
+    @Test(arguments: ["169.254.169.254", "::ffff:169.254.169.254", "fe80::1", "fd00:ec2::254", "100.100.100.200"])
+    func metadataCanBePutBeyondEveryException(literal: String) throws {
+        let address = try #require(IPAddress(literal))
+        var policy = HTTPAddressPolicy.publicOnly(allowing: ["0.0.0.0/0", "::/0", "inside.example.com"])
+        #expect(policy.refusal(host: "inside.example.com", address: address) == nil)
+        policy.alwaysRefusesMetadata = true
+        #expect(policy.refusal(host: "inside.example.com", address: address) != nil)
+        #expect(try policy.refusal(host: "h", address: #require(IPAddress("127.0.0.1"))) == nil)
+    }
+
     @Test func privateNetworksAreRefusedOnlyIfAsked() throws {
         let policy = HTTPAddressPolicy.publicOnly(refusesPrivate: false)
         #expect(policy.refusal(host: "a", address: try #require(IPAddress("10.0.0.1"))) == nil)

@@ -76,3 +76,21 @@ func ingest(
 func pairLine(_ number: Int) -> String {
     #"{"question":"What is item \#(number)?","answer":"Item \#(number) is \#(String(number * 7_919, radix: 3)).","source_id":"s\#(number)"}"#
 }
+
+extension String {
+    /// The reasons in a quarantine file, in its order.
+    var reasons: [(line: Int, field: String, rule: String)] {
+        split(separator: "\n").flatMap { text -> [(line: Int, field: String, rule: String)] in
+            let entry = try? JSONDecoder().decode(JSONValue.self, from: Data(text.utf8))
+            let line = Int(entry?["line"]?.intValue ?? -1)
+            return (entry?["reasons"]?.arrayValue ?? []).map {
+                (line, $0["field"]?.stringValue ?? "-", $0["rule"]?.stringValue ?? "-")
+            }
+        }
+    }
+
+    /// The records in a shard, in its order.
+    var pairs: [JSONValue] {
+        split(separator: "\n").compactMap { try? JSONDecoder().decode(JSONValue.self, from: Data($0.utf8)) }
+    }
+}

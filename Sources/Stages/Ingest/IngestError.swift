@@ -12,6 +12,7 @@ package struct IngestError: Error, Sendable, CustomStringConvertible {
         package static let invalidTemplate = Code("ingest.invalid_template")
         package static let sourceNotFound = Code("ingest.source_not_found")
         package static let sourceUnreadable = Code("ingest.source_unreadable")
+        package static let sourceRefused = Code("ingest.source_refused")
         package static let sourceChanged = Code("ingest.source_changed")
         package static let unknownFormat = Code("ingest.unknown_format")
         package static let wrongEncoding = Code("ingest.wrong_encoding")

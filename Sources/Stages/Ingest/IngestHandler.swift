@@ -13,11 +13,13 @@ package struct IngestHandler: StageHandler {
     package let version = "1"
 
     private let transport: HTTPTransport
+    private let access: SourceAccess
     private let python: PythonStage.Provider
 
     /// - Parameter python: Asked only when a source is Parquet.
-    package init(transport: HTTPTransport, python: @escaping PythonStage.Provider) {
+    package init(transport: HTTPTransport, access: SourceAccess, python: @escaping PythonStage.Provider) {
         self.transport = transport
+        self.access = access
         self.python = python
     }
 
@@ -25,7 +27,7 @@ package struct IngestHandler: StageHandler {
         let parameters = try IngestParameters(context.payload.parameters)
         var validators: [JSONValue] = []
         do {
-            for source in try await opener(context).sources(parameters.sources, readsBodies: false) {
+            for source in try await opener(context).sources(parameters.sources) {
                 let metadata = source.metadata
                 guard let validator = metadata.validator else { return nil }
                 validators.append(
@@ -51,7 +53,7 @@ package struct IngestHandler: StageHandler {
         let sink = DirectorySink(directory: output)
         do {
             let sources = try await readable(
-                opener(context).sources(parameters.sources, readsBodies: true), parameters, scratch, context)
+                opener(context).sources(parameters.sources), parameters, scratch, context)
             guard let sources else { return .released }
             let job = IngestJob(parameters: parameters, scratch: scratch) {
                 Timestamp(seconds: Date().timeIntervalSince1970)
@@ -89,7 +91,7 @@ package struct IngestHandler: StageHandler {
     }
 
     private func opener(_ context: StageContext) -> SourceOpener {
-        SourceOpener(transport: transport, storage: context.storage)
+        SourceOpener(transport: transport, storage: context.storage, access: access)
     }
 
     /// Uploads what is known of the bad records of a failed attempt; returns where it is.

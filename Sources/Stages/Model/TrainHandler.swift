@@ -135,7 +135,8 @@ package struct TrainHandler: StageHandler {
         let time = fields["time"]?.doubleValue.map { Timestamp(seconds: $0) } ?? .now
         var metrics: [String: Double] = [:]
         for (name, value) in fields["values"]?.objectValue ?? [:] {
-            if let number = value.doubleValue { metrics["train/" + name] = number }
+            // The program's names say already what was measured on what: `train/loss`, `eval/loss`.
+            if let number = value.doubleValue { metrics[name.contains("/") ? name : "train/" + name] = number }
         }
         tracked.log(metrics: metrics, step: step, at: time)
     }

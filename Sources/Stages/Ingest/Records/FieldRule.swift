@@ -6,8 +6,8 @@ package struct FieldRule: Hashable, Sendable {
         case string, integer, number, boolean, array, object
     }
 
-    /// A pattern is tried only on texts up to this many bytes: its cost grows with them.
-    static let maximumPatternInput = 1_024
+    /// A pattern is tried only on texts up to this many bytes: its time grows with them.
+    static let maximumPatternInput = 16 << 10
 
     package var name: String
     package var kind: Kind
@@ -18,7 +18,7 @@ package struct FieldRule: Hashable, Sendable {
     package var maximumLength: Int?
     package var minimum: Double?
     package var maximum: Double?
-    /// Must match the whole text. Swift regular-expression syntax.
+    /// Must match the whole text; the syntax is that of ``PatternParser``.
     package var pattern: String?
     package var allowed: [String]?
 
@@ -49,7 +49,7 @@ package struct FieldRule: Hashable, Sendable {
         }
         if let pattern {
             guard kind == .string else { throw reader.fault("pattern", "is for strings, not for \(kind.rawValue)") }
-            _ = try BoundedPattern(pattern, path: reader.place("pattern"))
+            _ = try LinearPattern(pattern, path: reader.place("pattern"))
         }
     }
 

@@ -2,7 +2,7 @@
 struct SchemaValidator {
     private let schema: RecordSchema
     private let names: Set<String>
-    private let patterns: [BoundedPattern?]
+    private let patterns: [LinearPattern?]
     /// The values of a CSV file are all text: numbers and booleans are read from it.
     private let isTextual: Bool
 
@@ -10,13 +10,13 @@ struct SchemaValidator {
         self.schema = schema
         self.isTextual = isTextual
         names = Set(schema.fields.map(\.name))
-        var patterns: [BoundedPattern?] = []
+        var patterns: [LinearPattern?] = []
         for field in schema.fields {
             guard let pattern = field.pattern else {
                 patterns.append(nil)
                 continue
             }
-            patterns.append(try BoundedPattern(pattern, path: "schema.fields.\(field.name).pattern"))
+            patterns.append(try LinearPattern(pattern, path: "schema.fields.\(field.name).pattern"))
         }
         self.patterns = patterns
     }
@@ -39,7 +39,7 @@ struct SchemaValidator {
     }
 
     private func check(
-        _ value: RecordValue?, _ rule: FieldRule, _ pattern: BoundedPattern?
+        _ value: RecordValue?, _ rule: FieldRule, _ pattern: LinearPattern?
     ) -> (rule: String, message: String)? {
         guard let value, !isEmpty(value) else {
             return rule.isRequired ? ("required", value == nil ? "is missing" : "is empty") : nil
@@ -68,7 +68,7 @@ struct SchemaValidator {
     }
 
     private func check(
-        _ text: String, _ rule: FieldRule, _ pattern: BoundedPattern?
+        _ text: String, _ rule: FieldRule, _ pattern: LinearPattern?
     ) -> (rule: String, message: String)? {
         if let allowed = rule.allowed, !allowed.contains(text) {
             return ("enum", "is none of \(allowed.map { "\"\($0)\"" }.joined(separator: ", "))")

@@ -4,9 +4,17 @@ import Foundation
 package enum FileLocator {
     /// Paths in the order of their bytes.
     ///
-    /// - Parameter uri: `file:///path`; the last part may hold `*` and `?`. A folder stands for its files that
-    ///   end in `.jsonl`, `.ndjson`, `.json`, `.csv`, `.tsv` or `.parquet`.
-    package static func paths(for uri: String) throws(IngestError) -> [String] {
+    /// - Parameters:
+    ///   - uri: `file:///path`; the last part may hold `*` and `?`. A folder stands for its files that
+    ///     end in `.jsonl`, `.ndjson`, `.json`, `.csv`, `.tsv` or `.parquet`.
+    ///   - roots: checked before anything is said of a folder, and again for every file.
+    static func paths(for uri: String, within roots: FileRoots = FileRoots([])) throws(IngestError) -> [String] {
+        var paths: [String] = []
+        for path in try find(uri, roots) { paths.append(try roots.resolve(path, uri: uri)) }
+        return paths
+    }
+
+    private static func find(_ uri: String, _ roots: FileRoots) throws(IngestError) -> [String] {
         guard uri.hasPrefix("file://") else {
             throw IngestError(.invalidParameters, "\"\(uri)\" is no file:// URI.")
         }
@@ -19,12 +27,14 @@ package enum FileLocator {
         let folder = path.split(separator: "/").dropLast().reduce(into: "") { $0 += "/" + $1 }
         let name = String(path.split(separator: "/").last ?? "")
         if name.contains("*") || name.contains("?"), !FileManager.default.fileExists(atPath: path) {
+            _ = try roots.resolve(folder.isEmpty ? "/" : folder, uri: uri)
             let found = try list(folder.isEmpty ? "/" : folder, uri) { matches($0, name) }
             guard !found.isEmpty else {
                 throw IngestError(.sourceNotFound, "\(uri): no file in \(folder) matches \"\(name)\".")
             }
             return found
         }
+        _ = try roots.resolve(path, uri: uri)
         var isFolder: ObjCBool = false
         guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
             throw FileByteSource.unreadable(uri, ENOENT)

@@ -32,6 +32,13 @@ struct S3ByteSource: ByteSource {
     }
 
     func chunks() async throws -> any AsyncSequence<[UInt8], any Error> & Sendable {
-        ErasedChunks(try await storage.stream(bucket: bucket, key: key))
+        let stream = try await storage.stream(bucket: bucket, key: key)
+        guard stream.info.etag == metadata.validator else {
+            throw IngestError(
+                .sourceChanged,
+                "\(metadata.uri) was replaced while it was being opened. Put new data under a new name.",
+                isRetryable: true)
+        }
+        return ErasedChunks(stream)
     }
 }

@@ -6,16 +6,20 @@ import ObjectStorage
 struct SourceOpener {
     let transport: HTTPTransport
     let storage: S3Client
+    let access: SourceAccess
 
-    /// - Parameter readsBodies: False when only the metadata is asked for.
-    func sources(_ uris: [String], readsBodies: Bool) async throws -> [any ByteSource] {
+    /// The sources with their metadata, none of them read yet.
+    func sources(_ uris: [String]) async throws -> [any ByteSource] {
         var sources: [any ByteSource] = []
         for uri in uris {
             switch uri.prefix(while: { $0 != ":" }).lowercased() {
             case "file":
-                for path in try FileLocator.paths(for: uri) { sources.append(try FileByteSource(path: path)) }
+                let roots = FileRoots(access.fileRoots)
+                for path in try FileLocator.paths(for: uri, within: roots) {
+                    sources.append(try FileByteSource(path: path))
+                }
             case "http", "https":
-                sources.append(try await HTTPByteSource(uri: uri, transport: transport))
+                sources.append(try await HTTPByteSource(uri: uri, transport: transport, addresses: access.addresses))
             case "s3":
                 sources.append(try await S3ByteSource(uri: uri, storage: storage))
             default:
