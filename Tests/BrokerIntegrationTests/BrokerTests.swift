@@ -72,10 +72,18 @@ import Testing
             try await broker.declare(pool: "p")
             #expect(await broker.publish([Self.task], time: .now, timeout: .seconds(10)).isEmpty)
             let delivery = try #require(try await broker.tasks(pool: "p", prefetch: 1).nextBatch(max: 1).first)
-            await withTaskGroup(of: Void.self) { group in
-                for _ in 0..<100 {
-                    group.addTask { await broker.tasks(pool: "p", prefetch: 1).cancel(requeueBuffered: true) }
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for lane in 0..<4 {
+                    group.addTask {
+                        for step in 0..<100 {
+                            let consumer = broker.tasks(pool: "p", prefetch: 1)
+                            // Somewhere between asking for the subscription and having it.
+                            try await Task.sleep(for: .microseconds(lane * 10 + step * 40))
+                            await consumer.cancel(requeueBuffered: true)
+                        }
+                    }
                 }
+                try await group.waitForAll()
             }
             #expect(try await broker.waitingTasks(pool: "p") == 0)
             delivery.ack()

@@ -27,7 +27,9 @@ import WorkerRuntime
             try await fleet.startScheduler()
             for _ in 0..<3 { try await fleet.publish("p", id: "same") }
             try await fleet.publish("p", id: "other")
-            try await eventually { try await fleet.ledger.run(ofEvent: "other", source: "/test") != nil }
+            for event in ["same", "other"] {
+                try await eventually { try await fleet.ledger.run(ofEvent: event, source: "/test") != nil }
+            }
             try await eventually {
                 try await fleet.broker.client.queueStatus("martlet.scheduler.events")?.readyMessages == 0
             }
