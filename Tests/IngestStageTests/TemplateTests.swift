@@ -23,7 +23,7 @@ import Testing
         ("{t|upper}", "ONE.  TWO?"),
         ("{n|sentence}", "7."), ("{x|default:none}", "none"), ("{l|join:; }", "a; b; a"), ("{l|unique|join:-}", "a-b"),
         ("{l|first}{l|last}", "aa"), ("{t|truncate:6}", "One."), ("{t|replace:One=>1}", "1.  Two?"),
-        ("{t|strip_prefix:One. |strip_suffix:?}", "Two"), ("{o.k}", "v"), ("{o.deep.er}", "w"), ("{dot.ted}", "d"),
+        ("{t|trim|strip_prefix:One. |strip_suffix:?}", "Two"), ("{o.k}", "v"), ("{o.deep.er}", "w"), ("{dot.ted}", "d"),
         ("{{{n}}}", "{7}"), ("A[[ and {x}]][[ or {n}]]", "A or 7"), ("{b}", "true"),
     ])
     func placeholdersAndFilters(_ template: String, _ expected: String) async throws {

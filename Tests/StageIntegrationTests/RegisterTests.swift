@@ -60,7 +60,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.minutes(4)))
     func aVersionSaysWhereItComesFrom() async throws {
         try await with { bench, ledger, mlflow in
             let run = try await bench.acceptedRun(ledger)
@@ -83,7 +83,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.minutes(4)))
     func deliveriesOfOneTaskMakeOneVersion() async throws {
         try await with { bench, ledger, mlflow in
             let run = try await bench.acceptedRun(ledger)
@@ -98,7 +98,7 @@ import Testing
     }
 
     /// Killed after MLflow made the version and before the ledger heard of it.
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.minutes(4)))
     func aVersionThatWasMadeButNotRecordedIsFound() async throws {
         try await with { bench, ledger, mlflow in
             let run = try await bench.acceptedRun(ledger)
@@ -118,7 +118,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.minutes(4)))
     func handlersThatRaceLeaveOneVersion() async throws {
         try await with { bench, ledger, mlflow in
             let run = try await bench.acceptedRun(ledger)
@@ -141,7 +141,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.minutes(4)))
     func aliasesMoveForwardsOnly() async throws {
         try await with { bench, ledger, mlflow in
             let runs = [try await bench.acceptedRun(ledger), try await bench.acceptedRun(ledger)]
@@ -162,7 +162,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.minutes(4)))
     func runsThatRaceLeaveTheAliasAtTheLatest() async throws {
         try await with { bench, ledger, mlflow in
             try await withThrowingTaskGroup(of: Void.self) { group in
@@ -182,7 +182,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.minutes(4)))
     func nothingUnjudgedIsRegistered() async throws {
         try await with { bench, ledger, mlflow in
             let run = try await bench.acceptedRun(ledger)

@@ -70,7 +70,7 @@ def kill(stack):
     model = "faults-kill"
     chance = random.Random(stack.seed)
     run = stack.publish_quick(model)
-    scheduler = Background(stack, lambda: stack.kill("scheduler"), chance, 8, 40)
+    scheduler = Background(stack, lambda: stack.kill("scheduler"), chance, 8, 60, times=5)
     step = stack.await_checkpoint(run)
     killed = stack.kill("train-1")
     stack.await_other("train-1", killed)

@@ -367,14 +367,14 @@ class Stack:  # pylint: disable=too-many-public-methods
 
 
 class Background:
-    """A function that is called at random moments in a thread until it is stopped."""
+    """A function that is called at random moments in a thread, a few times or until it is stopped."""
 
-    def __init__(self, stack, body, random, low, high):
+    def __init__(self, stack, body, random, low, high, times):
         self.over = threading.Event()
         self.count = 0
 
         def loop():
-            while not self.over.wait(random.uniform(low, high)):
+            while self.count < times and not self.over.wait(random.uniform(low, high)):
                 body()
                 self.count += 1
 

@@ -18,9 +18,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def answer(self, status, body=b"", **headers):
         self.send_response(status)
-        for name, value in {"Content-Length": len(body), "Content-Type": "application/x-ndjson", **headers}.items():
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        for name, value in {"Content-Length": len(body), "Content-Type": "application/x-ndjson", **given}.items():
             if value is not None:
-                self.send_header(name.replace("_", "-"), str(value))
+                self.send_header(name, str(value))
         self.end_headers()
         self.wfile.write(body)
 

@@ -42,7 +42,7 @@ struct DuplicateFilter {
         IngestError(
             .duplicateIndexFull,
             "More than \(options.maximumEntries) records are to be remembered for finding duplicates. Raise "
-                + "duplicates.max_entries (about 48 bytes of memory each for exact, 700 for near duplicates), or turn "
+                + "duplicates.max_entries (up to 43 bytes of memory each for exact, 800 for near duplicates), or turn "
                 + "duplicates.near or duplicates.exact off.")
     }
 }

@@ -2,7 +2,7 @@
 ///
 /// Two questions that name different numbers or identifiers (CWE-79 and CWE-80) are never near-duplicates, however
 /// alike their words are. Candidates come from locality-sensitive hashing in bands, and the
-/// signatures decide. Memory per record: 192 bytes of signatures, 64 of chains and 16 table entries of about 24 bytes each.
+/// signatures decide. Memory per record: 192 bytes of signatures, 64 of chains and 16 table entries of 16 to 33 bytes each.
 struct NearDuplicateIndex {
     private static let bands = 16
     private static let rows = 4

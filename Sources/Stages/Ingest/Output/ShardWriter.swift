@@ -37,9 +37,9 @@ struct ShardWriter {
     /// - Parameter sourceIDs: All the raw records that the answer comes from; the first one is the record's.
     mutating func write(_ pair: QuestionAnswer, sourceIDs: [String]) throws {
         var hash = SHA256()
-        for text in [pair.question, pair.answer, pair.sourceID] {
-            hash.update(data: Array(text.utf8))
-            hash.update(data: [0])
+        for var text in [pair.question, pair.answer, pair.sourceID] {
+            text.withUTF8 { hash.update(bufferPointer: UnsafeRawBufferPointer($0)) }
+            hash.update(data: CollectionOfOne<UInt8>(0))
         }
         var members = pair.extras
         members.append(RecordValue.Member(key: "id", value: .string(hexadecimal(hash.finalize().prefix(16)))))

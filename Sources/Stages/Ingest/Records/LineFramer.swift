@@ -3,6 +3,8 @@ import Foundation
 /// Cuts a stream into lines. A line longer than the limit is skipped without being kept.
 struct LineFramer {
     private let maximumBytes: Int
+    /// The carriage return of a line break does not count.
+    private var maximumHeld: Int { maximumBytes + 1 }
     /// How much of an overlong line is kept for the quarantine.
     private let keptBytes: Int
     private var pending: [UInt8] = []
@@ -28,7 +30,7 @@ struct LineFramer {
             }
             let end = UnsafePointer(found.assumingMemoryBound(to: UInt8.self)) - base
             let part = UnsafeBufferPointer(rebasing: chunk[start..<end])
-            if skipped == 0, pending.isEmpty, part.count <= maximumBytes {
+            if skipped == 0, pending.isEmpty, part.count <= maximumHeld {
                 try emit(part, length: part.count, isTerminated: true, body)
             } else {
                 keep(part)
@@ -47,7 +49,7 @@ struct LineFramer {
         if skipped > 0 {
             skipped += part.count
             pending.append(contentsOf: part.prefix(max(0, keptBytes - pending.count)))
-        } else if pending.count + part.count > maximumBytes {
+        } else if pending.count + part.count > maximumHeld {
             skipped = pending.count + part.count
             // Filled up so that the kept prefix does not depend on the sizes of the chunks.
             pending.append(contentsOf: part.prefix(max(0, keptBytes - pending.count)))
@@ -70,12 +72,14 @@ struct LineFramer {
         _ bytes: UnsafeBufferPointer<UInt8>, length: Int, isTerminated: Bool, _ body: (RawRecord) throws -> Void
     ) throws {
         var record = RawRecord(bytes: bytes, line: line, byteOffset: lineOffset, isTerminated: isTerminated)
-        if skipped > 0 {
+        let content = bytes.last == 0x0D ? UnsafeBufferPointer(rebasing: bytes.dropLast()) : bytes
+        if skipped > 0 || content.count > maximumBytes {
+            record.bytes = UnsafeBufferPointer(rebasing: bytes.prefix(keptBytes))
             record.fault = RuleViolation(
                 rule: "record_too_large",
                 message: "\(length) bytes; at most \(maximumBytes) are allowed (limits.max_record_bytes)")
-        } else if let last = bytes.last, last == 0x0D {
-            record.bytes = UnsafeBufferPointer(rebasing: bytes.dropLast())
+        } else {
+            record.bytes = content
         }
         line += 1
         lineOffset += Int64(length) + 1
