@@ -98,13 +98,13 @@ package struct TrainHandler: StageHandler {
         tracked.log(
             parameters: Self.flatten(context.payload.parameters),
             tags: ["martlet.stage": context.payload.stage, "martlet.worker_token": context.token.description])
-        return try await withThrowingTaskGroup(of: PythonStage.Ending?.self) { group in
+        let ending = try await withThrowingTaskGroup(of: PythonStage.Ending?.self) { group in
             group.addTask {
                 await tracked.keepSending()
                 return nil
             }
             group.addTask {
-                let ending = try await PythonStage(environment: python()).run(
+                try await PythonStage(environment: python()).run(
                     "train", specification: .object(specification), context: context
                 ) { event in
                     switch event.name {
@@ -118,9 +118,6 @@ package struct TrainHandler: StageHandler {
                     default: break
                     }
                 }
-                // The last values belong to the record of the run, so MLflow gets some time to come back.
-                if case .finished = ending { try await tracked.finish(status: nil, limit: .seconds(120)) }
-                return ending
             }
             defer { group.cancelAll() }
             while let answer = try await group.next() {
@@ -128,6 +125,10 @@ package struct TrainHandler: StageHandler {
             }
             throw CancellationError()
         }
+        // The last values belong to the record of the run, so MLflow gets some time to come back. Only now that nothing
+        // else sends: what was on its way when that was stopped waits again.
+        if case .finished = ending { try await tracked.finish(status: nil, limit: .seconds(120)) }
+        return ending
     }
 
     private static func record(_ fields: JSONValue, in tracked: TrackedRun) {

@@ -39,7 +39,7 @@ struct ShardWriter {
         var hash = SHA256()
         for var text in [pair.question, pair.answer, pair.sourceID] {
             text.withUTF8 { hash.update(bufferPointer: UnsafeRawBufferPointer($0)) }
-            hash.update(data: CollectionOfOne<UInt8>(0))
+            hash.update(data: [0] as [UInt8])
         }
         var members = pair.extras
         members.append(RecordValue.Member(key: "id", value: .string(hexadecimal(hash.finalize().prefix(16)))))
