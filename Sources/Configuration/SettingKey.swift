@@ -57,6 +57,9 @@ struct SettingKey: Hashable, Sendable {
     ]
 
     /// The YAML file's only list of mappings.
+    /// Those that are a list in YAML and commas in the environment.
+    static let lists: Set<SettingKey> = [.allowAddresses, .smtpTo, .ingestAddresses, .ingestRoots]
+
     static let webhooks = "notify.webhooks"
 
     /// The variable of a webhook's secret: `MARTLET_NOTIFY_WEBHOOK_ON_CALL_SECRET` for `on-call`.

@@ -86,7 +86,7 @@ final class SettingSources {
         guard let node = node(key.path) else { return nil }
         switch node.content {
         case .scalar(_, let text): return text.isEmpty ? nil : Value(text: text, origin: origin(of: node))
-        case .sequence(let nodes) where key == .allowAddresses || key == .smtpTo:
+        case .sequence(let nodes) where SettingKey.lists.contains(key):
             var texts: [String] = []
             for element in nodes {
                 guard case .scalar(_, let text) = element.content, !text.contains(",") else {
