@@ -30,6 +30,8 @@ test: test-swift test-python ## All tests: unit, integration on real servers, Py
 
 test-swift: install-test
 	swift build --build-tests $(SWIFT_FLAGS)
+	# Most integration tests wait for servers; more than a few at a time on two cores and they wait for each other.
+	export SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=$${SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH:-4}
 	swift test --skip-build --disable-xctest $(SWIFT_FLAGS)
 
 test-python: install-test
