@@ -58,11 +58,12 @@ def hopeless(stack):
     register = next(task for task in record["tasks"] if task["stage"] == "register")
     check(register["state"] == "skipped", f"register is {register['state']}")
     message = notified_once(stack, run, "rejected")
-    failed = [result for result in message["gate"]["results"] if not result["passed"]]
-    check(failed, f"the notification names no rule: {message['gate']}")
+    failed = [result for result in message["gate"]["results"] if result["status"] == "failed"]
+    check(failed, f"the notification names no rule that failed: {message['gate']}")
     for result in failed:
-        check(result["rule"] in message["reason"], f"the reason does not name {result['rule']}: {message['reason']}")
-    return {"reason": message["reason"], "failed rules": len(failed)}
+        check(result["rule"] and result["margin"] < 0, f"a rule without its margin: {result}")
+        check(result["explanation"] in message["reason"], f"the reason lacks {result['explanation']}: {message['reason']}")
+    return {"failed rules": len(failed), "reason": message["reason"]}
 
 
 def kill(stack):
