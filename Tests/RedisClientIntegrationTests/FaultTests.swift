@@ -4,7 +4,7 @@ import RedisClient
 import TestServers
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(3)))
 struct FaultTests {
     @Test
     func aRestartIsBridgedForCommandsAndSubscribers() async throws {
