@@ -110,11 +110,11 @@ final class IngestEngine {
 
     private func keep(_ pair: QuestionAnswer) throws {
         counts.pairs += 1
-        switch try duplicates.judge(pair) {
+        switch try duplicates.judge(pair, needsQuestion: merger != nil) {
         case .exact: counts.exactDuplicates += 1
         case .near: counts.nearDuplicates += 1
         case .fresh(let question):
-            if merger != nil {
+            if let question, merger != nil {
                 try merger?.add(pair, question: question)
             } else {
                 try shards.write(pair, sourceIDs: [pair.sourceID])

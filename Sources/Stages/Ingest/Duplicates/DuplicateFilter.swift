@@ -1,8 +1,8 @@
 /// Decides of each pair whether it was there before.
 struct DuplicateFilter {
     enum Verdict: Hashable {
-        /// The question's digest tells pairs with the same question.
-        case fresh(question: Digest128)
+        /// The question's digest tells pairs with the same question; nil unless it was asked for.
+        case fresh(question: Digest128?)
         case exact
         case near
     }
@@ -17,12 +17,14 @@ struct DuplicateFilter {
         near = NearDuplicateIndex(threshold: options.threshold, shingleWords: options.shingleWords)
     }
 
+    /// - Parameter needsQuestion: whether answers to one question are to be merged.
     /// - Throws: `IngestError` with code `ingest.duplicate_index_full`.
-    mutating func judge(_ pair: QuestionAnswer) throws(IngestError) -> Verdict {
+    mutating func judge(_ pair: QuestionAnswer, needsQuestion: Bool) throws(IngestError) -> Verdict {
+        guard options.removesExact || options.removesNear || needsQuestion else { return .fresh(question: nil) }
         scratch.removeAll(keepingCapacity: true)
         TextNormalizer.append(pair.question, to: &scratch)
         let questionEnd = scratch.count
-        let question = Digest128(scratch)
+        let question = needsQuestion ? Digest128(scratch) : nil
         scratch.append(0)
         TextNormalizer.append(pair.answer, to: &scratch)
         if options.removesExact {

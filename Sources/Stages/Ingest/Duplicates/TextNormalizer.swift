@@ -4,20 +4,10 @@ import Foundation
 enum TextNormalizer {
     /// Appends the compared form of `text` as UTF-8.
     static func append(_ text: String, to bytes: inout [UInt8]) {
+        var ascii = text
+        if ascii.withUTF8({ appendASCII($0, to: &bytes) }) { return }
         var needsSpace = false
         let start = bytes.count
-        if text.utf8.allSatisfy({ $0 < 0x80 }) {
-            for byte in text.utf8 {
-                if byte == 0x20 || (0x09...0x0D).contains(byte) {
-                    needsSpace = bytes.count > start
-                } else {
-                    if needsSpace { bytes.append(0x20) }
-                    needsSpace = false
-                    bytes.append((0x41...0x5A).contains(byte) ? byte | 0x20 : byte)
-                }
-            }
-            return
-        }
         for character in text.precomposedStringWithCanonicalMapping.lowercased() {
             if character.isWhitespace {
                 needsSpace = bytes.count > start
@@ -27,6 +17,31 @@ enum TextNormalizer {
                 bytes.append(contentsOf: character.utf8)
             }
         }
+    }
+
+    /// Does the work for texts without a letter beyond ASCII: in those, bytes are characters.
+    /// - Returns: false, with nothing appended, for other texts.
+    private static func appendASCII(_ text: UnsafeBufferPointer<UInt8>, to bytes: inout [UInt8]) -> Bool {
+        // A union of the bytes tells whether the top bit is set anywhere, eight and more of them at a time.
+        guard text.reduce(0, |) < 0x80 else { return false }
+        let compared = [UInt8](unsafeUninitializedCapacity: text.count) { buffer, count in
+            var needsSpace = false
+            for byte in text {
+                if byte == 0x20 || byte &- 0x09 < 5 {
+                    needsSpace = count > 0
+                    continue
+                }
+                if needsSpace {
+                    buffer[count] = 0x20
+                    count += 1
+                    needsSpace = false
+                }
+                buffer[count] = byte &- 0x41 < 26 ? byte | 0x20 : byte
+                count += 1
+            }
+        }
+        bytes.append(contentsOf: compared)
+        return true
     }
 
     /// The words of a compared form, hashed; what is neither letter nor digit separates them.
