@@ -283,7 +283,8 @@ class Stack:  # pylint: disable=too-many-public-methods
         check(pid, f"{server} does not run")
         print(f"   restarting {server} ({pid})", flush=True)
         began = time.monotonic()
-        os.kill(pid, signal.SIGTERM)
+        # SIGTERM would let PostgreSQL wait for its clients to leave; what restarts it in practice sends SIGINT.
+        os.kill(pid, signal.SIGINT if server == "postgresql" else signal.SIGTERM)
         await_value(f"{server} was started again", lambda: self.server(server) not in (None, pid), 120)
         await_value(f"{server} is ready", lambda: self.is_ready(server), 180, pause=1)
         return round(time.monotonic() - began, 1)
