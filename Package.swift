@@ -155,7 +155,7 @@ let package = Package(
             "WorkerRuntimeIntegrationTests",
             [
                 "TestFleet", "AMQPClient", "Broker", "Coordination", "Ledger", "ObjectStorage", "Pipeline", "Scheduler",
-                "WorkerRuntime", log,
+                "WorkerRuntime", "TestServers", log,
             ]),
         tests("LedgerIntegrationTests", ["Ledger", "Pipeline", "PostgresClient", "TestServers", log]),
         tests(

@@ -15,6 +15,10 @@ package final class Broker: Sendable {
         self.logger = logger
     }
 
+    /// The largest message that the fleet sends or takes: data goes through the object store. A scheduler holds some
+    /// hundred messages at a time.
+    package static let maximumMessageBytes = 4 << 20
+
     // MARK: Topology
 
     /// Declares all but the pools' queues, now and after every reconnection.
@@ -58,6 +62,15 @@ package final class Broker: Sendable {
             self.traceparent = traceparent
             self.tracestate = tracestate
         }
+
+        var messageID: String { "\(id)/\(attempt)" }
+
+        /// What a message's id says of its task; nil for an id of another form.
+        package static func parse(messageID: String) -> (task: TaskID, attempt: Int)? {
+            let parts = messageID.split(separator: "/", omittingEmptySubsequences: false)
+            guard parts.count == 3, parts.allSatisfy({ !$0.isEmpty }), let attempt = Int(parts[2]) else { return nil }
+            return (TaskID(run: RunID(String(parts[0])), stage: String(parts[1])), attempt)
+        }
     }
 
     /// Sends tasks; returns those that the broker did not confirm, with why.
@@ -68,7 +81,7 @@ package final class Broker: Sendable {
             AMQPPublication(
                 AMQPMessage(
                     body: Envelope.task(task, time: time), contentType: Envelope.contentType,
-                    messageID: "\(task.id)/\(task.attempt)", type: MessageType.task),
+                    messageID: task.messageID, type: MessageType.task),
                 to: Topology.tasks, routingKey: task.pool)
         }
         return zip(tasks, await client.publish(batch, timeout: timeout)).compactMap { task, result in

@@ -16,7 +16,7 @@ package enum Envelope {
     /// The payload is JSON already, so it is put in as it is instead of being decoded and encoded again.
     static func task(_ task: Broker.Task, time: Timestamp) -> [UInt8] {
         var text = #"{"specversion":"1.0","type":"\#(MessageType.task)","source":"/martlet/scheduler","id":"#
-        JSONValue.quote("\(task.id)/\(task.attempt)", to: &text)
+        JSONValue.quote(task.messageID, to: &text)
         text += #","subject":"#
         JSONValue.quote(task.id.run.description, to: &text)
         text += #","time":"\#(time)","datacontenttype":"application/json","attempt":\#(task.attempt)"#

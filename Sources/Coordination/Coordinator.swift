@@ -34,8 +34,9 @@ package struct Coordinator: Sendable {
     }
 
     /// Takes the lease of an attempt.
+    /// - Parameter isUncancellable: the task runs whatever became of its run, so also when that was cancelled.
     package func claim(
-        _ task: TaskID, attempt: Int, token: ClaimToken, worker: String, lease: Duration
+        _ task: TaskID, attempt: Int, token: ClaimToken, worker: String, lease: Duration, isUncancellable: Bool = false
     ) async throws -> ClaimOutcome {
         let reply = try await redis.run(
             Scripts.claim,
@@ -43,6 +44,7 @@ package struct Coordinator: Sendable {
             arguments: [
                 .integer(attempt), .string(token.description), .string(worker), .integer(lease.milliseconds),
                 .integer(Self.taskLifetimeMilliseconds), .string(task.description),
+                .integer(isUncancellable ? 1 : 0),
             ])
         switch reply.array?.first?.string {
         case "claimed": return .claimed
@@ -64,9 +66,12 @@ package struct Coordinator: Sendable {
     }
 
     /// Renews a lease.
-    /// - Parameter progress: JSON of at most a few KiB; nil leaves what was there.
+    /// - Parameters:
+    ///   - progress: JSON of at most a few KiB; nil leaves what was there.
+    ///   - isUncancellable: as for the claim.
     package func heartbeat(
-        _ task: TaskID, attempt: Int, token: ClaimToken, worker: String, lease: Duration, progress: JSONValue?
+        _ task: TaskID, attempt: Int, token: ClaimToken, worker: String, lease: Duration, progress: JSONValue?,
+        isUncancellable: Bool = false
     ) async throws -> HeartbeatReply {
         let text = progress?.canonicalJSON ?? ""
         let reply = try await redis.run(
@@ -78,6 +83,7 @@ package struct Coordinator: Sendable {
             arguments: [
                 .integer(attempt), .string(token.description), .string(worker), .integer(lease.milliseconds),
                 .integer(Self.taskLifetimeMilliseconds), .string(text), .string(task.description),
+                .integer(isUncancellable ? 1 : 0),
             ])
         guard let answer = reply.string.flatMap(HeartbeatReply.init(rawValue:)) else {
             throw CoordinationError.unexpectedReply(script: "heartbeat", reply: "\(reply)")

@@ -17,7 +17,8 @@ struct LedgerTask {
     var failure: Failure?
     var worker: String?
     var log: String?
-    var dueAt: Timestamp?
+    /// From now on, for a task that became ready.
+    var dueIn: Duration?
     var startedAt: Timestamp?
     var finishedAt: Timestamp?
     var newOutput: StageOutput?

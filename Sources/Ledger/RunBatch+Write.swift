@@ -39,7 +39,7 @@ extension RunBatch {
             .textArray(tasks.map(\.run.description)), .textArray(tasks.map(\.stage)),
             .textArray(tasks.map(\.state.rawValue)), .intArray(tasks.map { Int64($0.attempt) }),
             .intArray(tasks.map { Int64($0.failures) }), .intArray(tasks.map { Int64($0.losses) }),
-            .boolArray(tasks.map(\.isRejected)), .timestampArray(tasks.map { $0.dueAt.map(PostgresTimestamp.init) }),
+            .boolArray(tasks.map(\.isRejected)), .doubleArray(tasks.map { $0.dueIn.map { $0 / .seconds(1) } }),
             .textArray(tasks.map(\.payload)),
             .textArray(try tasks.map { task in try task.newOutput.map { try JSON.encode($0) } }),
             .textArray(try tasks.map { task in try task.failure.map { try JSON.encode($0.withoutNUL) } }),

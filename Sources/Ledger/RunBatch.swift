@@ -127,7 +127,7 @@ struct RunBatch {
                 task.attempt += 1
                 try task.adopt(retry.counts)
                 task.failure = retry.failure
-                task.dueAt = finishedAt.advanced(by: retry.delay)
+                task.dueIn = retry.delay
                 task.token = nil
                 task.worker = nil
                 task.startedAt = nil
@@ -195,7 +195,7 @@ struct RunBatch {
         do {
             run.tasks[index].payload = try JSON.encode(try run.payload(for: stage))
             run.tasks[index].state = .ready
-            run.tasks[index].dueAt = Timestamp.now
+            run.tasks[index].dueIn = .zero
             readyPools.insert(stage.pool)
         } catch let error as PipelineError {
             // Checked when the run was accepted, so only a pipeline that was changed by hand gets here.

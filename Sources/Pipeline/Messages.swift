@@ -67,6 +67,9 @@ package struct TaskPayload: Hashable, Sendable, Codable {
     }
 
     package var task: TaskID { TaskID(run: run, stage: stage) }
+
+    /// Whether the task runs whatever became of its run, so also after that was cancelled.
+    package var isUncancellable: Bool { outcome != nil }
 }
 
 /// How a run ended and how its stages did; given to stages with ``StageCondition/always``.

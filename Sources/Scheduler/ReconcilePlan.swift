@@ -38,7 +38,7 @@ struct ReconcilePlan {
         // Leases that ran out while Redis was away are given the time to be renewed.
         let wasBlind = memory.blindAt.map { $0.duration(to: now) < lease } ?? false
         self.memory.blindAt = wasBlind ? memory.blindAt : nil
-        var unclaimed: [String: [Task]] = [:]
+        var unclaimed: [String: (all: Int, old: [Task])] = [:]
         for task in tasks {
             let standing = task.standing.attempt == task.row.attempt ? task.standing.standing : .unknown
             switch standing {
@@ -56,18 +56,21 @@ struct ReconcilePlan {
                 if suspect(task, memory, now, for: grace * 3), resultsWaiting == 0 {
                     lost.append((task.row.task, task.row.attempt))
                 }
-            case .unknown where task.row.state == .running:
-                // Redis forgot. A worker that lives puts its lease back with its next heartbeat.
+            case .unknown where task.row.state == .running, .dispatched where task.row.state == .running:
+                // Redis forgot the claim, or came back with what it knew before it. A worker that lives puts its
+                // lease back with its next heartbeat.
                 if suspect(task, memory, now, for: lease) { lost.append((task.row.task, task.row.attempt)) }
             case .unknown, .dispatched:
-                if task.row.ageSeconds >= grace.inSeconds { unclaimed[task.row.pool, default: []].append(task) }
+                unclaimed[task.row.pool, default: (0, [])].all += 1
+                if task.row.ageSeconds >= grace.inSeconds { unclaimed[task.row.pool]?.old.append(task) }
             }
         }
-        for (pool, tasks) in unclaimed where (waiting[pool] ?? 0) < tasks.count {
+        // Young tasks have messages too, so they count: else a busy pool's traffic would hide what is missing.
+        for (pool, tasks) in unclaimed where (waiting[pool] ?? 0) < tasks.all {
             // Fewer messages than tasks that wait for one. Which are gone cannot be seen, so all that still look
             // so in the next rounds are sent; the claim refuses those that come twice.
             let patience = (waiting[pool] ?? 0) == 0 ? grace : grace * 2
-            for task in tasks where suspect(task, memory, now, for: patience) {
+            for task in tasks.old where suspect(task, memory, now, for: patience) {
                 sendAgain.append((task.row.task, task.row.attempt))
                 // It starts anew: the next message gets its own time.
                 self.memory.suspects[task.row.task] = nil

@@ -38,3 +38,27 @@ extension Scheduler {
         }
     }
 }
+
+extension [AMQPDelivery] {
+    /// Bytes that one transaction takes, at most, unless a single message has more: PostgreSQL refuses messages of
+    /// 1 GiB, and a batch that is slow to store is stored again and again.
+    private static var partBytes: Int { 8 << 20 }
+
+    /// In order, cut where a part would have too many bytes.
+    func parts() -> [ArraySlice<AMQPDelivery>] {
+        var parts: [ArraySlice<AMQPDelivery>] = []
+        var start = startIndex
+        var bytes = 0
+        for index in indices {
+            let size = self[index].message.body.count
+            if bytes + size > Self.partBytes, index > start {
+                parts.append(self[start..<index])
+                start = index
+                bytes = 0
+            }
+            bytes += size
+        }
+        if start < endIndex { parts.append(self[start...]) }
+        return parts
+    }
+}

@@ -8,12 +8,12 @@ extension Scheduler {
     /// Accepts events: deduplicates, inserts runs and their first tasks, commits, and only then acknowledges.
     func acceptEvents() async {
         await consume(
-            "taking events", max: configuration.batchSize,
-            from: { self.broker.events(prefetch: UInt16(clamping: self.configuration.batchSize * 2)) },
-            handle: { await self.accept($0) })
+            "taking events", max: configuration.eventBatch,
+            from: { self.broker.events(prefetch: UInt16(clamping: self.configuration.eventBatch * 2)) },
+            handle: { for part in $0.parts() { await self.accept(part) } })
     }
 
-    private func accept(_ batch: [AMQPDelivery]) async {
+    private func accept(_ batch: ArraySlice<AMQPDelivery>) async {
         guard let known = await persist("reading the pipelines", { try await self.pipelines.pipelines() }) else {
             return
         }

@@ -9,12 +9,12 @@ extension Scheduler {
     /// Takes results: the first that the ledger accepts for an attempt wins.
     func takeResults() async {
         await consume(
-            "taking results", max: configuration.batchSize,
-            from: { self.broker.results(prefetch: UInt16(clamping: self.configuration.batchSize * 2)) },
-            handle: { await self.take($0) })
+            "taking results", max: configuration.resultBatch,
+            from: { self.broker.results(prefetch: UInt16(clamping: self.configuration.resultBatch * 2)) },
+            handle: { for part in $0.parts() { await self.take(part) } })
     }
 
-    private func take(_ batch: [AMQPDelivery]) async {
+    private func take(_ batch: ArraySlice<AMQPDelivery>) async {
         var results: [(delivery: AMQPDelivery, result: TaskResult)] = []
         var started: [(delivery: AMQPDelivery, started: TaskStarted)] = []
         var refused: [(delivery: AMQPDelivery, letter: NewDeadLetter)] = []
@@ -35,17 +35,39 @@ extension Scheduler {
             }
         }
         await keep(refused.map(\.letter), of: refused.map(\.delivery))
-        if !started.isEmpty {
-            let values = started.map(\.started)
-            guard await persist("noting starts", { try await self.ledger.markStarted(values) }) != nil else { return }
-            for (delivery, _) in started { delivery.ack() }
-            await announce(values.map(\.task.run))
+        await note(started)
+        await apply(results.map { ($0.delivery, $0.result) })
+    }
+
+    private func note(_ batch: [(delivery: AMQPDelivery, started: TaskStarted)]) async {
+        guard !batch.isEmpty else { return }
+        let values = batch.map(\.started)
+        let outcome = await persist("noting starts") { () -> Result<Void, IsolatedError> in
+            do {
+                return .success(try await self.ledger.markStarted(values))
+            } catch let error where IsolatedError.isTheBatchsFault(error) {
+                return .failure(IsolatedError(error))
+            }
         }
-        await apply(results)
+        switch outcome {
+        case .success:
+            for (delivery, _) in batch { delivery.ack() }
+            await announce(values.map(\.task.run))
+        case .failure(let error):
+            guard batch.count == 1 else {
+                for item in batch { await note([item]) }
+                return
+            }
+            let reason = "the start of an attempt cannot be stored: \(error)"
+            await keep(
+                [NewDeadLetter(batch[0].delivery, queue: Topology.resultsQueue, reason: reason)],
+                of: [batch[0].delivery])
+        case nil: return
+        }
     }
 
     private func apply(
-        _ batch: [(delivery: AMQPDelivery, result: TaskResult)], isLastResort: Bool = false
+        _ batch: [(delivery: AMQPDelivery?, result: TaskResult)], isLastResort: Bool = false
     ) async {
         guard !batch.isEmpty else { return }
         let results = batch.map(\.result)
@@ -58,7 +80,7 @@ extension Scheduler {
         }
         switch outcome {
         case .success(let applied):
-            for (delivery, _) in batch { delivery.ack() }
+            for (delivery, _) in batch { delivery?.ack() }
             await follow(applied)
             metrics.results(accepted: applied.accepted, dropped: applied.dropped.count)
             for task in applied.dropped {
@@ -71,9 +93,9 @@ extension Scheduler {
                 return
             }
             guard !isLastResort else {
+                guard let delivery = batch[0].delivery else { return }
                 let reason = "the result cannot be stored: \(error)"
-                let letter = NewDeadLetter(batch[0].delivery, queue: Topology.resultsQueue, reason: reason)
-                await keep([letter], of: [batch[0].delivery])
+                await keep([NewDeadLetter(delivery, queue: Topology.resultsQueue, reason: reason)], of: [delivery])
                 return
             }
             // The task must not hang on a result that cannot be stored.
@@ -131,7 +153,24 @@ extension Scheduler {
             let reason = death["x-first-death-reason"]?.string ?? "unknown"
             return NewDeadLetter(delivery, queue: queue, reason: Self.explain(reason, of: delivery))
         }
+        await endUnreadable(batch)
         await keep(letters, of: batch)
+    }
+
+    /// Ends the attempts whose messages no worker could read or settle; the reconciler would send them again for ever.
+    private func endUnreadable(_ batch: [AMQPDelivery]) async {
+        let results = batch.compactMap { delivery -> TaskResult? in
+            let headers = delivery.message.headers
+            guard let queue = headers["x-first-death-queue"]?.string, queue.hasPrefix(Topology.tasks + "."),
+                let reason = headers["x-first-death-reason"]?.string,
+                reason == "rejected" || reason == "delivery_limit",
+                let (task, attempt) = delivery.message.messageID.flatMap(Broker.Task.parse(messageID:))
+            else { return nil }
+            return Self.poisoned(
+                task, attempt: attempt, code: "task.undeliverable",
+                message: "the task's message is among the dead letters: " + Self.explain(reason, of: delivery))
+        }
+        await apply(results.map { (nil, $0) })
     }
 
     /// Writes dead letters and then acknowledges what they were made of.

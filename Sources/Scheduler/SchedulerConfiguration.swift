@@ -1,7 +1,11 @@
 /// How a scheduler works.
 package struct SchedulerConfiguration: Sendable {
-    /// Messages per transaction, at most.
-    package var batchSize: Int
+    /// Events per transaction, at most.
+    package var eventBatch: Int
+    /// Results per transaction, at most.
+    package var resultBatch: Int
+    /// Tasks of a pool dispatched in one transaction, at most.
+    package var dispatchBatch: Int
     /// Tasks of a pool in the broker or at work, at most, per slot of its workers.
     package var windowFactor: Int
     /// The same for a pool without workers: enough to show that there is demand.
@@ -13,10 +17,13 @@ package struct SchedulerConfiguration: Sendable {
     package var lease: Duration
 
     package init(
-        batchSize: Int = 512, windowFactor: Int = 4, minimumWindow: Int = 4,
+        eventBatch: Int = 200, resultBatch: Int = 500, dispatchBatch: Int = 500, windowFactor: Int = 4,
+        minimumWindow: Int = 4,
         reconcileInterval: Duration = .seconds(2), dispatchGrace: Duration = .seconds(5), lease: Duration = .seconds(30)
     ) {
-        self.batchSize = batchSize
+        self.eventBatch = eventBatch
+        self.resultBatch = resultBatch
+        self.dispatchBatch = dispatchBatch
         self.windowFactor = windowFactor
         self.minimumWindow = minimumWindow
         self.reconcileInterval = reconcileInterval

@@ -15,6 +15,8 @@ struct LeaseKeeper: Sendable {
     let task: TaskID
     let attempt: Int
     let token: ClaimToken
+    /// The task runs whatever became of its run.
+    let isUncancellable: Bool
     let reporter: ProgressReporter
     let logger: Logger
 
@@ -44,7 +46,7 @@ struct LeaseKeeper: Sendable {
         do {
             let reply = try await coordinator.heartbeat(
                 task, attempt: attempt, token: token, worker: configuration.id, lease: configuration.lease,
-                progress: progress)
+                progress: progress, isUncancellable: isUncancellable)
             if progress != nil { try await coordinator.announce([task.run]) }
             return reply
         } catch {

@@ -61,14 +61,13 @@ struct TaskExecution: Sendable {
         while !drain.isSet {
             do {
                 return try await services.coordinator.claim(
-                    payload.task, attempt: attempt, token: token, worker: configuration.id, lease: configuration.lease)
+                    payload.task, attempt: attempt, token: token, worker: configuration.id, lease: configuration.lease,
+                    isUncancellable: payload.isUncancellable)
             } catch is CancellationError {
                 return nil
             } catch {
                 logger.warning("claim failed; trying again", metadata: ["error": "\(error)"])
-                // The reply may be lost although the claim was made: then this token holds it, and the heartbeat
-                // script tells a holder from anybody else.
-                if await holdsClaim() { return .claimed }
+                // The reply may be lost although the claim was made: the script knows its token when it comes again.
                 do { try await Task.sleep(for: delay) } catch { return nil }
                 delay = min(delay * 2, .seconds(2))
             }
@@ -76,19 +75,10 @@ struct TaskExecution: Sendable {
         return nil
     }
 
-    private func holdsClaim() async -> Bool {
-        guard let standing = try? await services.coordinator.standings(of: [payload.task]).first else { return false }
-        guard standing.attempt == attempt, standing.standing == .alive, standing.worker == configuration.id else {
-            return false
-        }
-        let keeper = leaseKeeper()
-        return (try? await keeper.beat()) == .ok
-    }
-
     private func leaseKeeper() -> LeaseKeeper {
         LeaseKeeper(
             coordinator: services.coordinator, configuration: configuration, task: payload.task, attempt: attempt,
-            token: token, reporter: reporter, logger: logger)
+            token: token, isUncancellable: payload.isUncancellable, reporter: reporter, logger: logger)
     }
 
     // MARK: Run
@@ -210,12 +200,16 @@ struct TaskExecution: Sendable {
         }
         metrics.ended(
             kind: payload.kind, outcome: result.outcome, seconds: result.finishedAt.seconds - startedAt.seconds)
-        if !log.isEmpty {
-            result.log = logKey
-            await pumpLog()
-            await uploadLog()
+        if !log.isEmpty { result.log = logKey }
+        // The lease must outlast stores and a broker that are away, or the work would be done again.
+        let keeper = leaseKeeper()
+        let isPublished = await withTaskGroup(of: Void.self) { group in
+            group.addTask { _ = try? await keeper.run() }
+            defer { group.cancelAll() }
+            if !log.isEmpty { await storeLog(within: configuration.lease / 2) }
+            return await publish(result)
         }
-        guard await publish(result) else { return false }
+        guard isPublished else { return false }
         do {
             try await services.coordinator.finish(
                 payload.task, attempt: attempt, token: token, worker: configuration.id)
@@ -229,32 +223,33 @@ struct TaskExecution: Sendable {
     /// Until the broker has it: the work is done, and only this process knows.
     private func publish(_ result: TaskResult) async -> Bool {
         var result = result
-        // The lease must outlast a broker that is away, or the work would be done again.
-        let keeper = leaseKeeper()
-        return await withTaskGroup(of: Void.self) { group in
-            group.addTask { _ = try? await keeper.run() }
-            defer { group.cancelAll() }
-            var delay = Duration.milliseconds(100)
-            while true {
-                do {
-                    try await services.broker.publish(
-                        result, traceparent: event.traceparent, tracestate: event.tracestate, timeout: .seconds(30))
-                    return true
-                } catch let error as AMQPError where !error.isRetryable {
-                    guard result.output != nil else {
-                        logger.error("result cannot be published", metadata: ["error": "\(error)"])
-                        return false
-                    }
-                    result.outcome = .failed
-                    result.output = nil
-                    result.failure = Failure(
-                        class: .permanent, code: "worker.result_refused", message: "the result cannot be sent: \(error)"
-                    )
-                } catch {
-                    logger.warning("result not confirmed; sending it again", metadata: ["error": "\(error)"])
-                    do { try await Task.sleep(for: delay) } catch { return false }
-                    delay = min(delay * 2, .seconds(5))
+        var delay = Duration.milliseconds(100)
+        while true {
+            do {
+                try await services.broker.publish(
+                    result, traceparent: event.traceparent, tracestate: event.tracestate, timeout: .seconds(30))
+                return true
+            } catch let error as AMQPError where error.code == .messageTooLarge || error.code == .invalidMessage {
+                guard result.output != nil else {
+                    logger.error("result cannot be published", metadata: ["error": "\(error)"])
+                    return false
                 }
+                result.outcome = .failed
+                result.output = nil
+                result.failure = Failure(
+                    class: .permanent, code: "worker.result_refused", message: "the result cannot be sent: \(error)")
+            } catch {
+                logger.warning("result not confirmed; sending it again", metadata: ["error": "\(error)"])
+                do {
+                    try await Task.sleep(for: delay)
+                    // The queue of results may be gone with the broker's data.
+                    if (error as? AMQPError)?.isRetryable == false { try await services.broker.declare() }
+                } catch is CancellationError {
+                    return false
+                } catch {
+                    logger.warning("queues not declared", metadata: ["error": "\(error)"])
+                }
+                delay = min(delay * 2, .seconds(5))
             }
         }
     }
@@ -272,11 +267,23 @@ struct TaskExecution: Sendable {
         }
     }
 
+    /// Stores what the log has grown by; a store that does not answer is given up after `limit`.
+    func storeLog(within limit: Duration) async {
+        await pumpLog()
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await uploadLog() }
+            group.addTask { try? await Task.sleep(for: limit) }
+            await group.next()
+            group.cancelAll()
+        }
+    }
+
     func uploadLog() async {
-        guard let bytes = log.takeForUpload() else { return }
+        guard let (bytes, mark) = log.unstored() else { return }
         do {
             _ = try await services.storage.put(
                 bytes, bucket: configuration.bucket, key: logKey, contentType: "text/plain; charset=utf-8")
+            log.stored(upTo: mark)
         } catch {
             logger.warning("task log not stored", metadata: ["key": "\(logKey)", "error": "\(error)"])
         }

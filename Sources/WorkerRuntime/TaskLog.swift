@@ -15,7 +15,7 @@ package final class TaskLog: Sendable {
         var text: [UInt8] = []
         var droppedLines = 0
         var unsent: [String] = []
-        var uploadedBytes = 0
+        var storedBytes = 0
     }
 
     private let state = Mutex(State())
@@ -50,13 +50,17 @@ package final class TaskLog: Sendable {
         }
     }
 
-    /// The whole log if it has grown since the last call, else nil.
-    func takeForUpload() -> [UInt8]? {
+    /// The whole log and how far it goes, if it has grown since what was stored last; else nil.
+    func unstored() -> (bytes: [UInt8], mark: Int)? {
         state.withLock { state in
-            guard state.text.count > state.uploadedBytes else { return nil }
-            state.uploadedBytes = state.text.count
-            guard state.droppedLines > 0 else { return state.text }
-            return state.text + Array("… and \(state.droppedLines) lines more, not kept\n".utf8)
+            guard state.text.count > state.storedBytes else { return nil }
+            guard state.droppedLines > 0 else { return (state.text, state.text.count) }
+            return (state.text + Array("… and \(state.droppedLines) lines more, not kept\n".utf8), state.text.count)
         }
+    }
+
+    /// Only what the store has counts as stored: a failed attempt is made again, even if no line comes any more.
+    func stored(upTo mark: Int) {
+        state.withLock { $0.storedBytes = max($0.storedBytes, mark) }
     }
 }

@@ -5,7 +5,8 @@ import Pipeline
 
 /// Watches one attempt from beside: heartbeats, the live log, the time limit, the grace after SIGTERM.
 ///
-/// One timer for all of them, because most tasks end before it fires once.
+/// One timer for all of them, because most tasks end before it fires once. Storing the log has a task of its own: a
+/// store that hangs must not hold up the heartbeats.
 struct TaskWatcher: Sendable {
     let execution: TaskExecution
     let keeper: LeaseKeeper
@@ -13,17 +14,22 @@ struct TaskWatcher: Sendable {
     let verdict: Verdict
 
     private static let tick = Duration.seconds(1)
-    /// How often a growing log is stored, so that a killed worker's log is not lost with it.
-    private static let logInterval = Duration.seconds(20)
 
     /// Watches until the surrounding task is cancelled, also while a handler that must end does so: the lease is this
     /// worker's until then.
     func run() async {
+        await withDiscardingTaskGroup { group in
+            await watch { group.addTask { await execution.uploadLog() } }
+            group.cancelAll()
+        }
+    }
+
+    private func watch(storeLog: () -> Void) async {
         let clock = ContinuousClock()
         let began = clock.now
         let timeout = Duration.seconds(execution.payload.timeoutSeconds)
         var nextBeat = began + execution.configuration.heartbeat
-        var nextLog = began + Self.logInterval
+        var nextLog = began + execution.configuration.logInterval
         var graceEnds: ContinuousClock.Instant?
         var isAnnounced = false
         while true {
@@ -36,8 +42,8 @@ struct TaskWatcher: Sendable {
                 if let stop = await beat() { verdict.decide(.stopped(stop)) }
             }
             if now >= nextLog {
-                nextLog = now + Self.logInterval
-                await execution.uploadLog()
+                nextLog = now + execution.configuration.logInterval
+                storeLog()
             }
             if now - began >= timeout, !verdict.isDecided {
                 verdict.decide(

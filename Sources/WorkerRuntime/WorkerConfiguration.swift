@@ -10,6 +10,8 @@ package struct WorkerConfiguration: Sendable {
     package var heartbeat: Duration
     /// How long running tasks may go on after SIGTERM.
     package var grace: Duration
+    /// How often a growing log is stored, so that a killed worker's log is not lost with it.
+    package var logInterval: Duration
     /// The folder for workspaces.
     package var workDirectory: String
     package var bucket: String
@@ -17,7 +19,8 @@ package struct WorkerConfiguration: Sendable {
 
     package init(
         id: String, pool: String, slots: Int = 1, lease: Duration = .seconds(30), heartbeat: Duration = .seconds(5),
-        grace: Duration = .seconds(30), workDirectory: String, bucket: String, host: String
+        grace: Duration = .seconds(30), logInterval: Duration = .seconds(20), workDirectory: String, bucket: String,
+        host: String
     ) {
         self.id = id
         self.pool = pool
@@ -25,6 +28,7 @@ package struct WorkerConfiguration: Sendable {
         self.lease = lease
         self.heartbeat = heartbeat
         self.grace = grace
+        self.logInterval = logInterval
         self.workDirectory = workDirectory
         self.bucket = bucket
         self.host = host

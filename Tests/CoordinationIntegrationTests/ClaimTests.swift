@@ -65,6 +65,38 @@ import Testing
         }
     }
 
+    /// What runs whatever became of the run must also tell of its cancellation.
+    @Test(.timeLimit(.minutes(1)))
+    func aTaskOfACancelledRunThatAlwaysRunsIsNotStopped() async throws {
+        try await withCoordinator { coordinator, _ in
+            let claim = Claim(coordinator: coordinator)
+            try await coordinator.setCancelled(claim.task.run)
+            let outcome = try await coordinator.claim(
+                claim.task, attempt: 1, token: claim.token, worker: "w1", lease: claim.lease, isUncancellable: true)
+            #expect(outcome == .claimed)
+            let reply = try await coordinator.heartbeat(
+                claim.task, attempt: 1, token: claim.token, worker: "w1", lease: claim.lease, progress: nil,
+                isUncancellable: true)
+            #expect(reply == .ok)
+        }
+    }
+
+    /// The answer to the first claim was lost, and the lease may have run out since.
+    @Test(.timeLimit(.minutes(1)), arguments: [Duration.seconds(30), .milliseconds(50)])
+    func aClaimIsRepeatedWithItsToken(lease: Duration) async throws {
+        try await withCoordinator { coordinator, _ in
+            var claim = Claim(coordinator: coordinator)
+            claim.lease = lease
+            #expect(try await claim.claim() == .claimed)
+            if lease < .seconds(1) { try await eventually { try await claim.standing()?.standing == .abandoned } }
+            claim.lease = .seconds(30)
+            #expect(try await claim.claim() == .claimed)
+            #expect(try await claim.standing()?.standing == .alive)
+            try await claim.finish()
+            #expect(try await claim.claim() == .done)
+        }
+    }
+
     /// A lease that ran out: nobody else may claim that attempt, its holder may go on, the next attempt is free.
     @Test(.timeLimit(.minutes(1)))
     func anExpiredLease() async throws {

@@ -81,6 +81,35 @@ import Testing
         }
     }
 
+    /// Its scheduler died between the broker's confirm and the commit: the worker is the first to say that it is out.
+    @Test(.timeLimit(.minutes(1)))
+    func aTaskThatRunsWithoutAKnownDispatchIsInFlight() async throws {
+        try await withLedger { ledger, _ in
+            let run = try await ledger.start(.chain("a"))
+            let task = TaskID(run: run, stage: "a")
+            try await ledger.markStarted([
+                TaskStarted(task: task, attempt: 1, token: ClaimToken("t"), worker: "w1", startedAt: .now)
+            ])
+            let out = try await ledger.inFlight(olderThan: .zero, limit: 10)
+            #expect(out.map(\.task) == [task])
+            #expect(out.map(\.state) == [.running])
+            #expect(try #require(out.first).ageSeconds < 60)
+        }
+    }
+
+    /// Clocks of workers differ; that of the ledger decides when a task is due.
+    @Test(.timeLimit(.minutes(1)))
+    func aWorkersClockDoesNotDelayARetry() async throws {
+        try await withLedger { ledger, _ in
+            let run = try await ledger.start(.chain("a"))
+            try await ledger.sendAll()
+            var late = result(run, "a", outcome: .released)
+            late.finishedAt = Timestamp.now.advanced(by: .seconds(3_600))
+            _ = try await ledger.apply([late])
+            #expect(try await ledger.sendAll() == 1)
+        }
+    }
+
     @Test(.timeLimit(.minutes(1)))
     func poolsWithWorkAndTheNextDueTime() async throws {
         try await withLedger { ledger, _ in

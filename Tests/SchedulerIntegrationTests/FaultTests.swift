@@ -179,4 +179,111 @@ import WorkerRuntime
             #expect(try await fleet.ledger.listRuns(state: nil, pipeline: "p", limit: 10).count <= 2)
         }
     }
+
+    /// The message is refused by every worker, and would be sent again for ever.
+    @Test(.timeLimit(.minutes(3)))
+    func aTaskThatNoWorkerCanReadIsDead() async throws {
+        try await Fleet.with(PipelineSpec(name: "p", stages: [StageSpec(name: "a", kind: "test")])) { fleet in
+            try await fleet.startScheduler()
+            let id = try await fleet.run("p")
+            try await fleet.waitForTask("a", of: id) { $0.state == .dispatched }
+            try await fleet.purgeQueues(pools: ["test"])
+            try await fleet.publishTask(raw: Array("{}".utf8), pool: "test", messageID: "\(id)/a/1")
+            try await fleet.startWorker(handlers: [ClosureHandler { _ in .succeeded(StageOutput()) }])
+            let run = try await fleet.waitForEnd(of: id)
+            #expect(run.state == .failed)
+            #expect(run.tasks.first?.failure?.class == .poison)
+            #expect(run.tasks.first?.failure?.code == "task.undeliverable")
+            #expect(try await fleet.ledger.counts().deadLetters == 1)
+        }
+    }
+
+    /// What a stage is given may be more than an event: here its parameter comes twice.
+    @Test(.timeLimit(.minutes(3)))
+    func aTaskThatCannotBeSentIsDeadAndDoesNotHoldUpOthers() async throws {
+        let big = PipelineSpec(
+            name: "big", parameters: ["x": ""],
+            stages: [StageSpec(name: "a", kind: "test", parameters: ["one": "${x}", "two": "${x}"])])
+        try await Fleet.with(big, PipelineSpec(name: "p", stages: [StageSpec(name: "a", kind: "test")])) { fleet in
+            try await fleet.startScheduler()
+            try await fleet.startWorker(handlers: [ClosureHandler { _ in .succeeded(StageOutput()) }])
+            let long = JSONValue.string(String(repeating: "x", count: Broker.maximumMessageBytes * 3 / 4))
+            let id = try await fleet.run("big", parameters: ["x": long])
+            let run = try await fleet.waitForEnd(of: id)
+            #expect(run.state == .failed)
+            #expect(run.tasks.first?.failure?.code == "task.unsendable")
+            #expect(try await fleet.waitForEnd(of: try await fleet.run("p")).state == .succeeded)
+        }
+    }
+
+    /// A queue of the pool's name with other arguments, made by somebody else.
+    @Test(.timeLimit(.minutes(3)))
+    func aPoolThatCannotBeServedDoesNotHoldUpOthers() async throws {
+        let both = PipelineSpec(
+            name: "both",
+            stages: [StageSpec(name: "a", kind: "test"), StageSpec(name: "b", kind: "test", pool: "taken")])
+        try await Fleet.with(both) { fleet in
+            try await fleet.takeQueue(ofPool: "taken")
+            try await fleet.startScheduler()
+            try await fleet.startWorker(handlers: [ClosureHandler { _ in .succeeded(StageOutput()) }])
+            let id = try await fleet.run("both")
+            try await fleet.waitForTask("a", of: id) { $0.state == .succeeded }
+            #expect(try await fleet.state(of: "b", in: id) == .ready)
+        }
+    }
+
+    /// A word about an attempt that PostgreSQL cannot store must not stand before all that comes after it.
+    @Test(.timeLimit(.minutes(3)))
+    func aStartThatCannotBeStoredHoldsNothingUp() async throws {
+        try await Fleet.with(PipelineSpec(name: "p", stages: [StageSpec(name: "a", kind: "test")])) { fleet in
+            try await fleet.broker.publish(
+                TaskStarted(
+                    task: TaskID(run: RunID("r"), stage: "a"), attempt: 1, token: ClaimToken("t"), worker: "w\0",
+                    startedAt: .now), traceparent: nil, timeout: .seconds(10))
+            try await fleet.startScheduler()
+            try await fleet.startWorker(handlers: [ClosureHandler { _ in .succeeded(StageOutput()) }])
+            #expect(try await fleet.waitForEnd(of: try await fleet.run("p")).state == .succeeded)
+            #expect(try await fleet.ledger.counts().deadLetters == 1)
+        }
+    }
+
+    /// Telling of a cancelled run may take longer than the reconciler's rounds, which keep its flag in Redis.
+    @Test(.timeLimit(.minutes(3)))
+    func whatAlwaysRunsAlsoRunsAfterACancellation() async throws {
+        let spec = PipelineSpec(
+            name: "p",
+            stages: [StageSpec(name: "a", kind: "test"), StageSpec(name: "tell", kind: "test", condition: .always)])
+        try await Fleet.with(spec) { fleet in
+            try await fleet.startScheduler()
+            let work = Gate()
+            let tell = Gate()
+            try await fleet.startWorker(
+                slots: 2,
+                handlers: [
+                    ClosureHandler { context in
+                        let gate = context.payload.stage == "tell" ? tell : work
+                        try await gate.pass()
+                        return .succeeded(StageOutput())
+                    }
+                ])
+            let id = try await fleet.run("p")
+            try await work.waitForArrivals(1)
+            try await fleet.coordinator.setCancelled(id)
+            _ = try await fleet.ledger.cancel(id, actor: "test")
+            try await tell.waitForArrivals(1)
+            // The reconciler has seen the worker at it, and has put the flag back if it was gone.
+            try await fleet.coordinator.clearCancelled(id)
+            try await eventually { try await fleet.redisHasCancelFlag(of: id) }
+            // Two more heartbeats.
+            for _ in 0..<2 {
+                let before = try await fleet.redisLease(of: TaskID(run: id, stage: "tell"))
+                try await eventually { try await fleet.redisLease(of: TaskID(run: id, stage: "tell")) > before }
+            }
+            tell.open()
+            let run = try await fleet.waitForEnd(of: id)
+            #expect(run.state == .cancelled)
+            #expect(try await fleet.state(of: "tell", in: id) == .succeeded)
+            #expect(try await fleet.state(of: "a", in: id) == .cancelled)
+        }
+    }
 }

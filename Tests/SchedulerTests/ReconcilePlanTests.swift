@@ -138,4 +138,24 @@ import Testing
         #expect(rounds.round([task(.unknown, state: .running, known: 0)]).lost.isEmpty)
         #expect(rounds.round(after: 40, [task(.unknown, state: .running, attempt: 2, known: 0)]).lost.isEmpty)
     }
+
+    /// A replica that lags, or a snapshot from before the claim.
+    @Test func aRunningTaskWhoseClaimRedisForgotIsLostAfterALease() {
+        var rounds = Rounds()
+        let tasks = [task(.dispatched, state: .running)]
+        #expect(rounds.round(tasks, waiting: ["p": 0]).lost.isEmpty)
+        let plan = rounds.round(after: 30, tasks, waiting: ["p": 0])
+        #expect(plan.lost.map(\.attempt) == [1])
+        #expect(plan.sendAgain.isEmpty)
+    }
+
+    @Test func aBusyPoolsTrafficDoesNotHideWhatIsMissing() {
+        var rounds = Rounds()
+        let old = (1...3).map { task(.dispatched, run: "old\($0)") }
+        let young = (1...10).map { task(.dispatched, age: 1, run: "young\($0)") }
+        // Ten messages for thirteen tasks.
+        #expect(rounds.round(old + young, waiting: ["p": 10]).sendAgain.isEmpty)
+        let plan = rounds.round(after: 10, old + young, waiting: ["p": 10])
+        #expect(plan.sendAgain.map(\.task.run.description).sorted() == ["old1", "old2", "old3"])
+    }
 }

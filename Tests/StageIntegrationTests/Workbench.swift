@@ -139,7 +139,7 @@ extension RunID {
 extension TaskLog {
     /// Everything so far.
     var text: String {
-        takeForUpload().map { String(decoding: $0, as: UTF8.self) } ?? ""
+        unstored().map { String(decoding: $0.bytes, as: UTF8.self) } ?? ""
     }
 }
 

@@ -41,7 +41,7 @@ struct StageScene {
             transport: HTTPTransport(logger: quiet), logger: quiet)
     }
 
-    var logText: String { String(decoding: context.log.takeForUpload() ?? [], as: UTF8.self) }
+    var logText: String { String(decoding: context.log.unstored()?.bytes ?? [], as: UTF8.self) }
 
     func pythonPackage(_ script: String) throws -> PythonStage.Environment {
         let package = folder + "/python/martlet_stages"

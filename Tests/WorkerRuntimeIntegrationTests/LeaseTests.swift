@@ -1,9 +1,11 @@
+import AMQPClient
 import Broker
 import Coordination
 import Ledger
 import Pipeline
 import Scheduler
 import TestFleet
+import TestServers
 import Testing
 import WorkerRuntime
 
@@ -241,6 +243,66 @@ import WorkerRuntime
             #expect(letter.queue == "martlet.tasks.test")
             #expect(try await fleet.ledger.deadLetter(letter.id).body == Array("no task".utf8))
             #expect(try await fleet.waitForEnd(of: try await fleet.run("p")).state == .succeeded)
+        }
+    }
+
+    /// A store that takes connections and says nothing holds up neither heartbeats nor the result.
+    @Test(.timeLimit(.minutes(3)))
+    func aSilentStoreCostsNoLease() async throws {
+        try await Fleet.with(.single()) { fleet in
+            let listener = try SilentListener()
+            try await fleet.startScheduler()
+            let gate = Gate()
+            try await fleet.startWorker(
+                storage: try fleet.silentStorage(listener),
+                handlers: [
+                    ClosureHandler { context in
+                        context.log.line("something to store")
+                        try await gate.pass()
+                        return .succeeded(StageOutput())
+                    }
+                ]
+            ) { $0.logInterval = .milliseconds(100) }
+            let id = try await fleet.run("p")
+            try await gate.waitForArrivals(1)
+            // Renewed again and again, for longer than the lease of three seconds.
+            for _ in 0..<4 {
+                let before = try await fleet.redisLease(of: TaskID(run: id, stage: "a"))
+                try await eventually { try await fleet.redisLease(of: TaskID(run: id, stage: "a")) > before }
+            }
+            gate.open()
+            let run = try await fleet.waitForEnd(of: id)
+            #expect(run.state == .succeeded)
+            #expect(run.tasks.first?.attempt == 1)
+            #expect(run.tasks.first?.losses == 0)
+        }
+    }
+
+    /// The broker lost its data, and no scheduler has declared its queues again yet.
+    @Test(.timeLimit(.minutes(3)))
+    func aResultWithoutAQueueIsNeitherLostNorAFailure() async throws {
+        try await Fleet.with(.single()) { fleet in
+            let scheduler = try await fleet.startScheduler()
+            let gate = Gate()
+            try await fleet.startWorker(handlers: [
+                ClosureHandler { _ in
+                    try await gate.pass()
+                    return .succeeded(StageOutput(values: ["n": 1]))
+                }
+            ])
+            let id = try await fleet.run("p")
+            try await gate.waitForArrivals(1)
+            await scheduler.stop()
+            try await fleet.broker.client.deleteQueue(Topology.resultsQueue)
+            gate.open()
+            try await eventually {
+                try await fleet.broker.client.queueStatus(Topology.resultsQueue)?.readyMessages ?? 0 > 0
+            }
+            try await fleet.startScheduler()
+            let run = try await fleet.waitForEnd(of: id)
+            #expect(run.state == .succeeded)
+            #expect(run.tasks.first?.attempt == 1)
+            #expect(run.tasks.first?.output?.values == ["n": 1])
         }
     }
 }

@@ -1,7 +1,8 @@
 -- Takes the lease of one attempt of a task, at most once per attempt.
 -- KEYS: task hash, lease, cancel flag of the run, set of what the worker holds
--- ARGV: attempt, token, worker, lease in ms, lifetime of the task hash in ms, task id
-if redis.call('EXISTS', KEYS[3]) == 1 then
+-- ARGV: attempt, token, worker, lease in ms, lifetime of the task hash in ms, task id,
+--       1 if the task runs also when its run was cancelled
+if ARGV[7] ~= '1' and redis.call('EXISTS', KEYS[3]) == 1 then
     return {'cancelled'}
 end
 local attempt = tonumber(ARGV[1])
@@ -14,7 +15,9 @@ if known == attempt then
     if state == 'done' then
         return {'done'}
     end
-    if state == 'claimed' then
+    -- Asking again with the token that holds it: the answer to the first time was lost on its way.
+    local isOwn = redis.call('HGET', KEYS[1], 'token') == ARGV[2]
+    if state == 'claimed' and not isOwn then
         if redis.call('EXISTS', KEYS[2]) == 1 then
             return {'held', redis.call('PTTL', KEYS[2])}
         end

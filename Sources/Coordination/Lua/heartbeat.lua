@@ -1,6 +1,7 @@
 -- Renews a lease, keeps the progress, and says whether to go on.
 -- KEYS: task hash, lease, cancel flag of the run, progress, set of what the worker holds
--- ARGV: attempt, token, worker, lease in ms, lifetime of the task hash in ms, progress as JSON or '', task id
+-- ARGV: attempt, token, worker, lease in ms, lifetime of the task hash in ms, progress as JSON or '', task id,
+--       1 if the task runs also when its run was cancelled
 local attempt = tonumber(ARGV[1])
 local task = redis.call('HMGET', KEYS[1], 'attempt', 'state', 'token')
 local known, state, token = tonumber(task[1] or '0'), task[2], task[3]
@@ -29,7 +30,7 @@ redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[4])
 if ARGV[6] ~= '' then
     redis.call('SET', KEYS[4], ARGV[6], 'PX', ARGV[5])
 end
-if redis.call('EXISTS', KEYS[3]) == 1 then
+if ARGV[8] ~= '1' and redis.call('EXISTS', KEYS[3]) == 1 then
     return 'cancel'
 end
 return 'ok'

@@ -1,9 +1,13 @@
 -- name: in_flight
 -- Oldest first. What was dispatched a moment ago is left alone: it is on its way.
-SELECT run_id, stage, attempt, state, pool, token, extract(epoch FROM clock_timestamp() - dispatched_at)::float8 AS age_seconds
-FROM martlet.tasks
-WHERE state IN ('dispatched', 'running') AND dispatched_at < clock_timestamp() - make_interval(secs => $1)
-ORDER BY dispatched_at
+SELECT run_id, stage, attempt, state, pool, token, extract(epoch FROM clock_timestamp() - sent_at)::float8 AS age_seconds
+FROM (
+    -- A row without the time of its dispatch must not be invisible here: nobody else would ever look at it.
+    SELECT *, coalesce(dispatched_at, started_at, ready_at, to_timestamp(0)) AS sent_at FROM martlet.tasks
+    WHERE state IN ('dispatched', 'running')
+) task
+WHERE sent_at < clock_timestamp() - make_interval(secs => $1)
+ORDER BY sent_at
 LIMIT $2;
 
 -- name: make_ready_again

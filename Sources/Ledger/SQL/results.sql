@@ -11,14 +11,15 @@ FROM martlet.tasks WHERE run_id = ANY($1::text[]) ORDER BY run_id, position;
 -- name: update_tasks
 UPDATE martlet.tasks t
 SET state = u.state, attempt = u.attempt, failures = u.failures, losses = u.losses, rejected = u.rejected,
-    due_at = u.due_at, ready_at = CASE WHEN u.state = 'ready' THEN clock_timestamp() ELSE t.ready_at END,
+    -- By this server's clock, which is the one that dispatching goes by.
+    due_at = coalesce(clock_timestamp() + make_interval(secs => u.due_in), t.due_at), ready_at = CASE WHEN u.state = 'ready' THEN clock_timestamp() ELSE t.ready_at END,
     payload = coalesce(u.payload, t.payload), output = coalesce(u.output::jsonb, t.output),
     failure = u.failure::jsonb, fingerprint = u.fingerprint, token = u.token, worker = u.worker, log = u.log,
     started_at = u.started_at, finished_at = u.finished_at
-FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::int[], $6::int[], $7::bool[], $8::timestamptz[],
+FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::int[], $6::int[], $7::bool[], $8::float8[],
             $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[],
             $16::timestamptz[], $17::timestamptz[])
-    AS u (run_id, stage, state, attempt, failures, losses, rejected, due_at, payload, output, failure, fingerprint,
+    AS u (run_id, stage, state, attempt, failures, losses, rejected, due_in, payload, output, failure, fingerprint,
           token, worker, log, started_at, finished_at)
 WHERE t.run_id = u.run_id AND t.stage = u.stage;
 
@@ -32,7 +33,9 @@ WHERE r.id = u.id;
 -- The latest word counts: after a loss of Redis the same attempt may have been claimed twice, and the second claim
 -- is the one that lives. A task that waits to be sent again is at work after all.
 UPDATE martlet.tasks t
-SET state = 'running', token = u.token, worker = u.worker, started_at = u.started_at
+SET state = 'running', token = u.token, worker = u.worker, started_at = u.started_at,
+    -- Unknown when the scheduler that sent it died before it could say so.
+    dispatched_at = coalesce(t.dispatched_at, clock_timestamp())
 FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::text[], $6::timestamptz[])
     AS u (run_id, stage, attempt, token, worker, started_at)
 WHERE t.run_id = u.run_id AND t.stage = u.stage AND t.attempt = u.attempt

@@ -42,7 +42,8 @@ struct Services: Sendable {
     }
 
     func broker() throws -> Broker {
-        let settings = try AMQPConfiguration(url: try configuration.requireAMQP().value)
+        var settings = try AMQPConfiguration(url: try configuration.requireAMQP().value)
+        settings.maximumMessageBytes = Broker.maximumMessageBytes
         return Broker(client: AMQPClient(configuration: settings, connectionName: name, logger: logger), logger: logger)
     }
 

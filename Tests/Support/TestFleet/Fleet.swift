@@ -10,7 +10,7 @@ import PostgresClient
 package import RedisClient
 package import Scheduler
 import Synchronization
-import TestServers
+package import TestServers
 package import WorkerRuntime
 
 /// Real schedulers and real workers in this process, on real servers, with everything of its own: a database, a
@@ -115,7 +115,8 @@ package final class Fleet: Sendable {
     /// A worker of pool `test` unless told otherwise; returns once it takes tasks.
     @discardableResult
     package func startWorker(
-        _ id: String = "w1", pool: String = "test", slots: Int = 1, handlers: [any StageHandler],
+        _ id: String = "w1", pool: String = "test", slots: Int = 1, storage: S3Client? = nil,
+        handlers: [any StageHandler],
         change: (inout WorkerConfiguration) -> Void = { _ in }
     ) async throws -> WorkerMember {
         var configuration = WorkerConfiguration(
@@ -125,7 +126,7 @@ package final class Fleet: Sendable {
         let member = WorkerMember(
             configuration: configuration, amqp: try host.client(id),
             redis: RedisClient(configuration: try RedisConfiguration(url: redisURL), logger: Self.quiet),
-            namespace: namespace, storage: storage, handlers: handlers)
+            namespace: namespace, storage: storage ?? self.storage, handlers: handlers)
         members.withLock { $0.append(member) }
         try await eventually { member.worker.isReady }
         return member
@@ -181,6 +182,10 @@ package final class Fleet: Sendable {
         try await eventually { try await ledger.run(run).tasks.contains { $0.stage == stage && condition($0) } }
     }
 
+    package func state(of stage: String, in run: RunID) async throws -> TaskState? {
+        try await ledger.run(run).tasks.first { $0.stage == stage }?.state
+    }
+
     // MARK: Faults
 
     /// Forgets everything that this fleet has in Redis, as FLUSHALL does on a server of its own.
@@ -204,9 +209,33 @@ package final class Fleet: Sendable {
 }
 
 extension Fleet {
+    /// A client of a store that takes connections and never answers, as one that is stopped or cut off does.
+    package func silentStorage(_ listener: borrowing SilentListener) throws -> S3Client {
+        try S3Client(
+            configuration: S3Configuration(
+                endpoint: "http://127.0.0.1:\(listener.port)", region: "us-east-1",
+                credentials: S3Credentials(accessKeyID: "nobody", secretAccessKey: "nothing")),
+            transport: transport, logger: Self.quiet)
+    }
+
+    /// Makes a queue of a pool's name with other arguments, as somebody else might.
+    package func takeQueue(ofPool pool: String) async throws {
+        try await broker.client.declare(AMQPTopology(queues: [.init(Topology.taskQueue(pool: pool))]))
+    }
+
+    /// Whether the run's workers are told to stop.
+    package func redisHasCancelFlag(of run: RunID) async throws -> Bool {
+        try await redis.send(["EXISTS", .string("\(namespace):cancelled:\(run)")]).int == 1
+    }
+
+    /// Milliseconds that the lease of a task goes on; 0 for none.
+    package func redisLease(of task: TaskID) async throws -> Int {
+        max(0, try await redis.send(["PTTL", .string("\(namespace):lease:\(task)")]).int ?? 0)
+    }
+
     /// Publishes bytes into a pool's queue, as no scheduler does.
-    package func publishTask(raw body: [UInt8], pool: String) async throws {
+    package func publishTask(raw body: [UInt8], pool: String, messageID: String? = nil) async throws {
         try await broker.client.publish(
-            AMQPMessage(body: body), to: Topology.tasks, routingKey: pool, timeout: .seconds(10))
+            AMQPMessage(body: body, messageID: messageID), to: Topology.tasks, routingKey: pool, timeout: .seconds(10))
     }
 }

@@ -1,4 +1,5 @@
 package import AMQPClient
+import Broker
 import HTTPTransport
 import Logging
 import TestServers
@@ -37,8 +38,9 @@ package struct VirtualHost: Sendable {
     }
 
     package func client(_ name: String) throws -> AMQPClient {
-        AMQPClient(
-            configuration: try AMQPConfiguration(url: url), connectionName: name, logger: Logger(label: "test"))
+        var configuration = try AMQPConfiguration(url: url)
+        configuration.maximumMessageBytes = Broker.maximumMessageBytes
+        return AMQPClient(configuration: configuration, connectionName: name, logger: Logger(label: "test"))
     }
 
     private func call(_ method: String, _ path: String, body: String?) async throws {

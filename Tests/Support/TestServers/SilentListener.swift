@@ -1,15 +1,15 @@
 import Glibc
 
 /// A TCP port of this machine that accepts connections and never says a word.
-struct SilentListener: ~Copyable {
+package struct SilentListener: ~Copyable {
     struct Failure: Error {
         let errno: Int32
     }
 
     let descriptor: Int32
-    let port: UInt16
+    package let port: UInt16
 
-    init() throws {
+    package init() throws {
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
@@ -18,7 +18,7 @@ struct SilentListener: ~Copyable {
         let descriptor = descriptor
         let status = withUnsafeMutableBytes(of: &address) { buffer -> Int32 in
             guard let pointer = buffer.baseAddress?.assumingMemoryBound(to: sockaddr.self) else { return -1 }
-            guard bind(descriptor, pointer, size) == 0, listen(descriptor, 8) == 0 else { return -1 }
+            guard bind(descriptor, pointer, size) == 0, listen(descriptor, 64) == 0 else { return -1 }
             return getsockname(descriptor, pointer, &size)
         }
         guard status == 0 else { throw Failure(errno: errno) }
