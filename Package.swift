@@ -103,7 +103,8 @@ let package = Package(
             ["Pipeline", "StageSupport", "WorkerRuntime", "ObjectStorage", "MLflowClient", "Ledger", log],
             path: "Sources/Stages/Register"),
         library(
-            "NotifyStage", ["Pipeline", "StageSupport", "WorkerRuntime", "HTTPTransport", "Ledger", log, crypto],
+            "NotifyStage",
+            ["Pipeline", "StageSupport", "WorkerRuntime", "HTTPTransport", "Ledger", log, metrics, crypto],
             path: "Sources/Stages/Notify"),
 
         // The servers of a machine without containers, for `martlet up` and for the tests.
@@ -127,7 +128,12 @@ let package = Package(
                 "HTTPTransport", "ChildProcess", "TestServers", log,
             ], resources: [.copy("Peers")]),
         tests("ConfigurationTests", ["Configuration", "Pipeline", log]),
-        tests("TelemetryTests", ["Telemetry", "ChildProcess", log, metrics]),
+        tests(
+            "TelemetryTests",
+            [
+                "Telemetry", "Scheduler", "WorkerRuntime", "NotifyStage", "Coordination", "Ledger", "Pipeline",
+                "ChildProcess", log, metrics,
+            ]),
         tests("AMQPClientTests", ["AMQPClient", "SocketExecutor", log]),
         tests("AMQPClientIntegrationTests", ["AMQPClient", "TestServers", "LocalStack", "ChildProcess", log]),
         tests("ObjectStorageTests", ["ObjectStorage", "HTTPTransport", log, crypto]),

@@ -50,6 +50,7 @@ extension Scheduler {
             metrics.events(
                 accepted: result.newRuns.count, duplicates: runs.count - result.newRuns.count, refused: letters.count)
             for letter in letters {
+                metrics.deadLetter(queue: letter.queue)
                 logger.error("event refused; kept as a dead letter", metadata: ["reason": "\(letter.reason)"])
             }
             if !result.readyPools.isEmpty { dispatchBell.ring() }

@@ -28,7 +28,7 @@ struct TaskExecution: Sendable {
             delivery.nack(requeue: true)
             return
         }
-        metrics.claimed(outcome)
+        metrics.claimed(outcome, sentAt: event.time)
         guard outcome == .claimed else {
             // Whatever is to happen next, the ledger knows: the message has done its duty.
             logger.debug("claim refused", metadata: ["outcome": "\(outcome)"])
@@ -163,6 +163,7 @@ struct TaskExecution: Sendable {
             if let key, let entry = try await cache.find(kind: payload.kind, key: key) {
                 var output = entry.output
                 output.cachedFrom = entry.run.description
+                metrics.cacheHit()
                 log.line("taken from the cache: the output of run \(entry.run), made \(entry.createdAt)")
                 return .finished(.succeeded, output)
             }

@@ -174,7 +174,7 @@ package final class Worker: Sendable {
     private func keepRegistered() async {
         while !Task.isCancelled {
             let state = drainSignal.isSet ? "draining" : isReady ? "ready" : "starting"
-            metrics.busy(slots.busy)
+            metrics.slots(configuration.slots, busy: slots.busy)
             do {
                 try await services.coordinator.register(
                     record(state: state), now: .now, lifetime: configuration.heartbeat * 3)
