@@ -77,12 +77,12 @@ let package = Package(
         library(
             "Scheduler",
             [
-                "Pipeline", "Ledger", "Coordination", "Broker", "PostgresClient", "AMQPClient", "RedisClient", log,
-                metrics,
+                "Pipeline", "Ledger", "Coordination", "Broker", "Telemetry", "PostgresClient", "AMQPClient",
+                "RedisClient", log, metrics,
             ]),
         library(
             "WorkerRuntime",
-            ["Pipeline", "Coordination", "Broker", "AMQPClient", "ObjectStorage", log, metrics, crypto]),
+            ["Pipeline", "Coordination", "Broker", "Telemetry", "AMQPClient", "ObjectStorage", log, metrics, crypto]),
 
         // The stages.
         library(
@@ -146,7 +146,7 @@ let package = Package(
         tests("HTTPTransportIntegrationTests", ["HTTPTransport", log], resources: [.copy("Peers")]),
         tests("PostgresClientTests", ["PostgresClient"]),
         tests("PostgresClientIntegrationTests", ["PostgresClient", "TestServers", "LocalStack", log]),
-        tests("SchedulerTests", ["Scheduler", "Coordination", "Ledger", "Pipeline"]),
+        tests("SchedulerTests", ["Scheduler", "Coordination", "Ledger", "Pipeline", "Telemetry", log]),
         tests(
             "StageSupportTests",
             ["StageSupport", "WorkerRuntime", "Pipeline", "ObjectStorage", "HTTPTransport", "TestServers", log]),
@@ -161,7 +161,7 @@ let package = Package(
             "WorkerRuntimeIntegrationTests",
             [
                 "TestFleet", "AMQPClient", "Broker", "Coordination", "Ledger", "ObjectStorage", "Pipeline", "Scheduler",
-                "WorkerRuntime", log,
+                "Telemetry", "WorkerRuntime", log,
             ]),
         tests("LedgerIntegrationTests", ["Ledger", "Pipeline", "PostgresClient", "TestServers", log]),
         tests(
