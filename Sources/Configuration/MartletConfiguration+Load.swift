@@ -123,7 +123,7 @@ extension MartletConfiguration {
     ) -> [(name: String, suggestion: String?)] {
         let keys = SettingKey.all + webhooks.map { SettingKey.webhookSecret($0.name) }
         let known = keys.map(\.variable) + keys.map { $0.variable + "_FILE" } + ["MARTLET_CONFIG"]
-        return environment.keys.filter { $0.hasPrefix("MARTLET_") && !known.contains($0) }.sorted()
-            .map { ($0, Suggestion.nearest(to: $0, in: known)) }
+        return environment.filter { $0.key.hasPrefix("MARTLET_") && !$0.value.isEmpty && !known.contains($0.key) }
+            .keys.sorted().map { ($0, Suggestion.nearest(to: $0, in: known)) }
     }
 }

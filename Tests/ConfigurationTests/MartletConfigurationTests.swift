@@ -197,7 +197,8 @@ import Testing
     }
 
     @Test func misspeltVariablesAreNoticed() throws {
-        let configuration = try parse("{}", ["MARTLET_AMPQ_URL": "x", "MARTLET_S3_BUCKET_FILE": "", "HOME": "/"])
+        let configuration = try parse(
+            "{}", ["MARTLET_AMPQ_URL": "x", "MARTLET_S3_BUCKET_FILE": "", "MARTLET_EMPTY": "", "HOME": "/"])
         #expect(configuration.unknownVariables.map(\.name) == ["MARTLET_AMPQ_URL"])
         #expect(configuration.unknownVariables.first?.suggestion == "MARTLET_AMQP_URL")
     }

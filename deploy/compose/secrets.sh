@@ -36,4 +36,6 @@ printf 'amqp://martlet:%s@rabbitmq:5672/%%2F\n' "$(secret rabbitmq)" | keep amqp
 printf 'redis://:%s@redis:6379/0\n' "$(secret redis)" | keep redis_url
 printf 'postgresql://martlet:%s@postgres:5432/martlet\n' "$(secret postgres)" | keep postgres_url
 printf '[default]\naws_access_key_id = martlet\naws_secret_access_key = %s\n' "$(secret s3)" | keep aws_credentials
+# For the secrets of receivers, which only their owners know: example.env names the files.
+mkdir -p -- "$folder/notify"
 printf 'secrets are in %s\n' "$folder"
