@@ -53,6 +53,7 @@ extension MartletConfiguration {
 
     private init(_ sources: SettingSources) {
         amqp = sources.url(.amqpURL, schemes: ["amqp", "amqps"])
+        amqpManagement = sources.url(.amqpManagementURL, schemes: ["http", "https"])
         redis = sources.url(.redisURL, schemes: ["redis", "rediss", "unix"], needsHost: false)
         postgres = sources.url(.postgresURL, schemes: ["postgresql", "postgres"], needsHost: false)
         s3 = Self.s3(sources)

@@ -101,6 +101,8 @@ package struct MartletConfiguration: Sendable {
     }
 
     package var amqp: ServiceURL?
+    /// RabbitMQ's management API, where it can be asked for more than AMQP tells; nil for not at all.
+    package var amqpManagement: ServiceURL?
     package var redis: ServiceURL?
     package var postgres: ServiceURL?
     package var s3 = S3()

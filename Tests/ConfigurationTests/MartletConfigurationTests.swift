@@ -196,6 +196,13 @@ import Testing
             ])
     }
 
+    /// As after `set -a; . .martlet/stack.env`.
+    @Test func whatTheStackSaysOfItselfMeansSomething() throws {
+        let configuration = try parse("{}", ["MARTLET_AMQP_MANAGEMENT_URL": "http://u:p@127.0.0.1:15672"])
+        #expect(configuration.unknownVariables.isEmpty)
+        #expect(configuration.amqpManagement?.value == "http://u:p@127.0.0.1:15672")
+    }
+
     @Test func misspeltVariablesAreNoticed() throws {
         let configuration = try parse(
             "{}", ["MARTLET_AMPQ_URL": "x", "MARTLET_S3_BUCKET_FILE": "", "MARTLET_EMPTY": "", "HOME": "/"])
