@@ -43,7 +43,9 @@ struct SchedulerCommand: AsyncParsableCommand {
                 try await broker.client.connect()
             }
             var configuration = SchedulerConfiguration()
-            configuration.batchSize = settings.scheduler.resultBatch
+            configuration.eventBatch = settings.scheduler.eventBatch
+            configuration.resultBatch = settings.scheduler.resultBatch
+            configuration.dispatchBatch = settings.scheduler.dispatchBatch
             configuration.windowFactor = max(1, Int(settings.scheduler.windowFactor.rounded(.up)))
             configuration.reconcileInterval = .seconds(settings.scheduler.reconcileInterval)
             configuration.lease = .seconds(settings.scheduler.lease)
