@@ -96,6 +96,11 @@ extension MartletConfiguration {
                 "s3.access_key_id is set but s3.secret_access_key is not: set \(SettingKey.s3SecretAccessKey.variable) "
                     + "or \(SettingKey.s3SecretAccessKey.variable)_FILE", at: value.origin)
         }
+        if s3.secretAccessKey != nil, s3.accessKeyID == nil, let value = sources.value(.s3SecretAccessKey) {
+            sources.report(
+                "s3.secret_access_key is set but s3.access_key_id is not: set \(SettingKey.s3AccessKeyID.variable)",
+                at: value.origin)
+        }
         return s3
     }
 

@@ -22,6 +22,20 @@ extension FleetTests {
             """
         ]
 
+        /// The key of other tools, where Martlet has none of its own.
+        @Test func theObjectStoreTakesTheKeyOfOtherTools() async throws {
+            try await Fleet.run(pipelines: Self.pipelines) { fleet in
+                let names = ["ACCESS_KEY_ID", "SECRET_ACCESS_KEY"]
+                let unset = names.flatMap { ["-u", "MARTLET_S3_" + $0] }
+                let keys = names.map { "AWS_\($0)=\(fleet.share.environment["MARTLET_S3_" + $0] ?? "")" }
+                let listing = [Fleet.program, "model", "list"]
+                let answer = try await fleet.command("/usr/bin/env", unset + keys + listing)
+                #expect(answer.status.isSuccess, "\(answer.complaint)")
+                let without = try await fleet.command("/usr/bin/env", unset + listing)
+                #expect(without.status == .exited(2) && without.complaint.contains("MARTLET_S3_ACCESS_KEY_ID"))
+            }
+        }
+
         @Test func everyCheckSaysWhatIsWrongAndWhatToDo() async throws {
             try await Fleet.run(
                 pipelines: Self.pipelines, configuration: Self.configuration, secrets: ["MARTLET_PYTHON": "/nowhere"]
