@@ -40,6 +40,8 @@ extension FleetTests {
             try await Fleet.run(
                 pipelines: Self.pipelines, configuration: Self.configuration, secrets: ["MARTLET_PYTHON": "/nowhere"]
             ) { fleet in
+                // A scheduler that took an event has subscribed.
+                _ = try await fleet.publish("tuned")
                 let answer = try await fleet.martlet("doctor", "--output", "json")
                 #expect(answer.status == .exited(1))
                 let document = try JSONDecoder().decode(JSONValue.self, from: Data(answer.output.utf8))
@@ -57,7 +59,7 @@ extension FleetTests {
                 for (name, detail, fix) in [
                     ("ingest.file_roots", "/nowhere", "file_roots"), ("python", "/nowhere", "env.sh stages"),
                     ("base models", "not-imported (tuned)", "martlet model import"),
-                    ("notify on-call", "loopback", "notify"), ("notify mail", "127.0.0.1:1", "notify"),
+                    ("notify on-call", "loopback", "allow_addresses"), ("notify mail", "127.0.0.1:1", "notify"),
                     ("mlflow", "mlflow.url", "martlet up"),
                 ] {
                     let check = try named(name)

@@ -89,6 +89,8 @@ extension Doctor {
 
     // MARK: Receivers
 
+    private static let allowAddress = "list the address in notify.allow_addresses if it is meant"
+
     /// Whether a receiver can be reached and may be. It is told nothing.
     func reach(_ receiver: Receiver) async throws -> Remark {
         let policy = HTTPAddressPolicy.publicOnly(allowing: settings.notify.allowAddresses)
@@ -111,7 +113,7 @@ extension Doctor {
                 if let reason = policy.refusal(host: server.host, address: address) {
                     throw Complaint(
                         "\(server.host) is at \(text), which is \(reason)",
-                        fix: "list the address in notify.allow_addresses if it is meant")
+                        fix: Self.allowAddress)
                 }
             }
             return Remark("\(server.host):\(server.port) answers")
@@ -120,9 +122,14 @@ extension Doctor {
 
     /// HEAD changes nothing, and whatever is answered shows that the receiver is there.
     private func ask(_ url: String, _ policy: HTTPAddressPolicy, hidesPath: Bool) async throws -> String {
-        let response = try await transport.send(
-            HTTPRequest(
-                method: "HEAD", url: url, timeouts: Self.timeouts, addressPolicy: policy, hidesPath: hidesPath))
+        let request = HTTPRequest(
+            method: "HEAD", url: url, timeouts: Self.timeouts, addressPolicy: policy, hidesPath: hidesPath)
+        let response: HTTPResponse
+        do {
+            response = try await transport.send(request)
+        } catch let error as HTTPError where error.code == .addressRefused {
+            throw Complaint("\(error)", fix: Self.allowAddress)
+        }
         return "answers (HTTP \(response.status) to HEAD)"
     }
 }

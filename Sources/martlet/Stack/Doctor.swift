@@ -20,6 +20,19 @@ struct Doctor {
         var detail: String
         /// What to do; nil when there is nothing to do.
         var fix: String?
+
+        /// `fix` is there in every case: null where there is nothing to do.
+        func encode(to encoder: any Encoder) throws {
+            var container = encoder.container(keyedBy: CodingKeys.self)
+            try container.encode(check, forKey: .check)
+            try container.encode(ok, forKey: .ok)
+            try container.encode(detail, forKey: .detail)
+            try container.encode(fix, forKey: .fix)
+        }
+
+        private enum CodingKeys: String, CodingKey {
+            case check, ok, detail, fix
+        }
     }
 
     /// What is fine, perhaps with something to better.
