@@ -77,12 +77,12 @@ let package = Package(
         library(
             "Scheduler",
             [
-                "Pipeline", "Ledger", "Coordination", "Broker", "PostgresClient", "AMQPClient", "RedisClient", log,
-                metrics,
+                "Pipeline", "Ledger", "Coordination", "Broker", "Telemetry", "PostgresClient", "AMQPClient",
+                "RedisClient", log, metrics,
             ]),
         library(
             "WorkerRuntime",
-            ["Pipeline", "Coordination", "Broker", "AMQPClient", "ObjectStorage", log, metrics, crypto]),
+            ["Pipeline", "Coordination", "Broker", "Telemetry", "AMQPClient", "ObjectStorage", log, metrics, crypto]),
 
         // The stages.
         library(
@@ -103,7 +103,8 @@ let package = Package(
             ["Pipeline", "StageSupport", "WorkerRuntime", "ObjectStorage", "MLflowClient", "Ledger", log],
             path: "Sources/Stages/Register"),
         library(
-            "NotifyStage", ["Pipeline", "StageSupport", "WorkerRuntime", "HTTPTransport", "Ledger", log, crypto],
+            "NotifyStage",
+            ["Pipeline", "StageSupport", "WorkerRuntime", "HTTPTransport", "Ledger", log, metrics, crypto],
             path: "Sources/Stages/Notify"),
 
         // The servers of a machine without containers, for `martlet up` and for the tests.
@@ -127,7 +128,12 @@ let package = Package(
                 "HTTPTransport", "ChildProcess", "TestServers", log,
             ], resources: [.copy("Peers")]),
         tests("ConfigurationTests", ["Configuration", "Pipeline", log]),
-        tests("TelemetryTests", ["Telemetry", "ChildProcess", log, metrics]),
+        tests(
+            "TelemetryTests",
+            [
+                "Telemetry", "Scheduler", "WorkerRuntime", "NotifyStage", "Coordination", "Ledger", "Pipeline",
+                "ChildProcess", log, metrics,
+            ]),
         tests("AMQPClientTests", ["AMQPClient", "SocketExecutor", log]),
         tests("AMQPClientIntegrationTests", ["AMQPClient", "TestServers", "LocalStack", "ChildProcess", log]),
         tests("ObjectStorageTests", ["ObjectStorage", "HTTPTransport", log, crypto]),
@@ -140,7 +146,7 @@ let package = Package(
         tests("HTTPTransportIntegrationTests", ["HTTPTransport", log], resources: [.copy("Peers")]),
         tests("PostgresClientTests", ["PostgresClient"]),
         tests("PostgresClientIntegrationTests", ["PostgresClient", "TestServers", "LocalStack", log]),
-        tests("SchedulerTests", ["Scheduler", "Coordination", "Ledger", "Pipeline"]),
+        tests("SchedulerTests", ["Scheduler", "Coordination", "Ledger", "Pipeline", "Telemetry", log]),
         tests(
             "StageSupportTests",
             ["StageSupport", "WorkerRuntime", "Pipeline", "ObjectStorage", "HTTPTransport", "TestServers", log]),
@@ -155,7 +161,7 @@ let package = Package(
             "WorkerRuntimeIntegrationTests",
             [
                 "TestFleet", "AMQPClient", "Broker", "Coordination", "Ledger", "ObjectStorage", "Pipeline", "Scheduler",
-                "WorkerRuntime", "TestServers", log,
+                "Telemetry", "WorkerRuntime", "TestServers", log,
             ]),
         tests("LedgerIntegrationTests", ["Ledger", "Pipeline", "PostgresClient", "TestServers", log]),
         tests(

@@ -9,7 +9,7 @@
 #   --json FILE   where the figures go (default .build/bench/artifacts.json)
 #
 # The server is started for this run in a temporary folder and stopped at its end. Every download is compared with
-# what was uploaded. MARTLET_BIN names a binary that is built already.
+# what was uploaded. Ends with 1 when a bar is not met. MARTLET_BIN names a binary that is built already.
 set -euo pipefail
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)

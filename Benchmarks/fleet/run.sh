@@ -9,9 +9,15 @@
 #   --only NAMES       of martlet, celery, dramatiq, bare, with commas (default: all)
 #   --json FILE        where the figures go (default .build/bench/fleet.json)
 #
+# Throughput is measured twice. Live: from the first task's enqueueing to the last result, with the system's own
+# producer running beside. Drained: the fleet is stopped (SIGSTOP) while all tasks are put into the broker, and the time
+# runs from when it goes on; so no producer counts. Ends with 1 when a bar is not met; for the one against Celery the
+# lesser of the two ratios counts.
+#
 # One broker, one Redis, one PostgreSQL, started for this run in a temporary folder and stopped at its end, with
 # everything synchronised to disk as in production: durable quorum queues, publisher confirms, late
-# acknowledgements, every result recorded. MARTLET_BIN and MARTLET_BARE name binaries that are built already.
+# acknowledgements, as many unacknowledged messages for each, every result recorded. MARTLET_BIN and MARTLET_BARE name
+# binaries that are built already.
 set -euo pipefail
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)

@@ -217,7 +217,7 @@ def judge(results):
 
 
 def main():
-    """Measures, shows, writes."""
+    """Measures, shows, writes; 1 when a bar is not met."""
     chosen = options()
     end_on_signals()
     facts = machine.facts()
@@ -244,11 +244,12 @@ def main():
         {"machine": facts, "mebibytes": chosen.size, "runs": chosen.runs, "tools": results, "bars": verdicts},
     )
     print(f"\nwritten to {chosen.json}")
+    return 0 if all(verdict["met"] for verdict in verdicts.values()) else 1
 
 
 if __name__ == "__main__":
     try:
-        main()
+        sys.exit(main())
     except Failure as failure:
         sys.exit(f"bench-artifacts: {failure}")
     except KeyboardInterrupt:

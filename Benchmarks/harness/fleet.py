@@ -1,4 +1,4 @@
-"""Task queues side by side: throughput, latency between stages, CPU, memory, start."""
+"""Task queues side by side: throughput, live and drained, latency between stages, CPU, memory, start."""
 
 import argparse
 import statistics
@@ -21,7 +21,7 @@ STARTS = 5
 
 # What Martlet has to show: (what, test, limit).
 BARS = {
-    "throughput_vs_celery": ("times Celery's throughput", "at least", 5.0),
+    "throughput_vs_celery": ("times Celery's throughput, live or drained, whichever is less", "at least", 5.0),
     "stage_p50_ms": ("ms between stages, p50", "under", 5.0),
     "stage_p99_ms": ("ms between stages, p99", "under", 25.0),
     "idle_rss_mb": ("MB of an idle worker", "under", 25.0),
@@ -51,7 +51,7 @@ def options():
 
 
 def measure_runs(system, servers, chosen):
-    """Throughput and CPU over several runs."""
+    """Throughput and CPU over several runs; the CPU of the live ones."""
     system.throughput(min(500, chosen.tasks))
     rows = []
     for attempt in range(chosen.runs):
@@ -66,7 +66,9 @@ def measure_runs(system, servers, chosen):
         }
         for name, pids in groups.items():
             row[f"cpu_{name}"] = (cpu_seconds(pids) - before[name]) / thousand
-        print(f"  {system.title}: run {attempt + 1}: {row['tasks_per_second']:,.0f} tasks/s", flush=True)
+        row["drained_per_second"] = chosen.tasks / system.drain(chosen.tasks)
+        live, drained = row["tasks_per_second"], row["drained_per_second"]
+        print(f"  {system.title}: run {attempt + 1}: {live:,.0f} tasks/s live, {drained:,.0f} drained", flush=True)
         rows.append(row)
     return {**medians(rows), "runs": rows}
 
@@ -120,13 +122,14 @@ def measure(servers, chosen):
 def show(results):
     """The table for people."""
     head = [
-        "", "tasks/s", "enqueue/s", "stage p50 ms", "p99 ms", "CPU s/1000: own", "producer", "broker", "Redis",
+        "", "tasks/s", "drained/s", "enqueue/s", "stage p50 ms", "p99 ms", "CPU s/1000: own", "producer", "broker", "Redis",
         "PostgreSQL", "idle MB", "start ms",
     ]  # fmt: skip
     rows = [
         [
             figures["title"],
             number(figures["tasks_per_second"], 0),
+            number(figures["drained_per_second"], 0),
             number(figures["enqueued_per_second"], 0),
             number(figures["stage_p50_ms"], 2),
             number(figures["stage_p99_ms"], 2),
@@ -151,7 +154,10 @@ def judge(results):
         return {}
     values = dict(results["martlet"])
     if "celery" in results:
-        values["throughput_vs_celery"] = values["tasks_per_second"] / results["celery"]["tasks_per_second"]
+        # Live, a producer that waits for confirms may be what is slow; drained, nobody's is.
+        values["throughput_vs_celery"] = min(
+            values[figure] / results["celery"][figure] for figure in ("tasks_per_second", "drained_per_second")
+        )
     verdicts = {}
     print()
     for name, (what, test, limit) in BARS.items():
@@ -164,7 +170,7 @@ def judge(results):
 
 
 def main():
-    """Measures, shows, writes."""
+    """Measures, shows, writes; 1 when a bar is not met."""
     chosen = options()
     end_on_signals()
     facts = machine.facts()
@@ -188,11 +194,12 @@ def main():
     }
     write_json(chosen.json, document)
     print(f"\nwritten to {chosen.json}")
+    return 0 if all(verdict["met"] for verdict in verdicts.values()) else 1
 
 
 if __name__ == "__main__":
     try:
-        main()
+        sys.exit(main())
     except Failure as failure:
         sys.exit(f"bench-fleet: {failure}")
     except KeyboardInterrupt:

@@ -102,11 +102,14 @@ package final class Broker: Sendable {
     }
 
     /// Says that an attempt has begun; for attempts that take a while.
-    package func publish(_ started: TaskStarted, traceparent: String?, timeout: Duration) async throws {
+    package func publish(
+        _ started: TaskStarted, traceparent: String?, tracestate: String?, timeout: Duration
+    ) async throws {
         let event = CloudEvent(
             type: MessageType.taskStarted, source: "/martlet/worker/" + started.worker,
             id: "\(started.task)/\(started.attempt)/\(started.token)/started",
-            subject: started.task.run.description, time: started.startedAt, traceparent: traceparent, data: started)
+            subject: started.task.run.description, time: started.startedAt, traceparent: traceparent,
+            tracestate: tracestate, data: started)
         try await send(event, to: Topology.results, routingKey: Topology.resultsQueue, timeout: timeout)
     }
 

@@ -53,6 +53,7 @@ extension MartletConfiguration {
 
     private init(_ sources: SettingSources) {
         amqp = sources.url(.amqpURL, schemes: ["amqp", "amqps"])
+        amqpManagement = sources.url(.amqpManagementURL, schemes: ["http", "https"])
         redis = sources.url(.redisURL, schemes: ["redis", "rediss", "unix"], needsHost: false)
         postgres = sources.url(.postgresURL, schemes: ["postgresql", "postgres"], needsHost: false)
         s3 = Self.s3(sources)
@@ -95,6 +96,11 @@ extension MartletConfiguration {
                 "s3.access_key_id is set but s3.secret_access_key is not: set \(SettingKey.s3SecretAccessKey.variable) "
                     + "or \(SettingKey.s3SecretAccessKey.variable)_FILE", at: value.origin)
         }
+        if s3.secretAccessKey != nil, s3.accessKeyID == nil, let value = sources.value(.s3SecretAccessKey) {
+            sources.report(
+                "s3.secret_access_key is set but s3.access_key_id is not: set \(SettingKey.s3AccessKeyID.variable)",
+                at: value.origin)
+        }
         return s3
     }
 
@@ -123,7 +129,7 @@ extension MartletConfiguration {
     ) -> [(name: String, suggestion: String?)] {
         let keys = SettingKey.all + webhooks.map { SettingKey.webhookSecret($0.name) }
         let known = keys.map(\.variable) + keys.map { $0.variable + "_FILE" } + ["MARTLET_CONFIG"]
-        return environment.keys.filter { $0.hasPrefix("MARTLET_") && !known.contains($0) }.sorted()
-            .map { ($0, Suggestion.nearest(to: $0, in: known)) }
+        return environment.filter { $0.key.hasPrefix("MARTLET_") && !$0.value.isEmpty && !known.contains($0.key) }
+            .keys.sorted().map { ($0, Suggestion.nearest(to: $0, in: known)) }
     }
 }

@@ -8,12 +8,10 @@ extension MartletConfiguration {
 
     package func requireMLflow() throws(ConfigurationError) -> ServiceURL { try require(mlflow, .mlflowURL) }
 
-    /// The endpoint and the credentials.
-    package func requireS3() throws(ConfigurationError) -> (endpoint: ServiceURL, accessKeyID: String, secret: Secret) {
-        (
-            try require(s3.endpoint, .s3Endpoint), try require(s3.accessKeyID, .s3AccessKeyID),
-            try require(s3.secretAccessKey, .s3SecretAccessKey)
-        )
+    package func requireS3Endpoint() throws(ConfigurationError) -> ServiceURL { try require(s3.endpoint, .s3Endpoint) }
+
+    package func requireS3Credentials() throws(ConfigurationError) -> (accessKeyID: String, secret: Secret) {
+        (try require(s3.accessKeyID, .s3AccessKeyID), try require(s3.secretAccessKey, .s3SecretAccessKey))
     }
 
     private func require<Value>(_ value: Value?, _ key: SettingKey) throws(ConfigurationError) -> Value {

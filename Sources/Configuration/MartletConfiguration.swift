@@ -14,6 +14,7 @@ package struct MartletConfiguration: Sendable {
         /// Nil for Amazon's own.
         package var endpoint: ServiceURL?
         package var region = "us-east-1"
+        /// Nil, and then the secret as well, for the key that other tools take: AWS_ACCESS_KEY_ID.
         package var accessKeyID: String?
         package var secretAccessKey: Secret?
         package var bucket = "martlet"
@@ -101,6 +102,8 @@ package struct MartletConfiguration: Sendable {
     }
 
     package var amqp: ServiceURL?
+    /// RabbitMQ's management API, where it can be asked for more than AMQP tells; nil for not at all.
+    package var amqpManagement: ServiceURL?
     package var redis: ServiceURL?
     package var postgres: ServiceURL?
     package var s3 = S3()

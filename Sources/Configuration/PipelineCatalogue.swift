@@ -56,6 +56,20 @@ package struct PipelineCatalogue: Sendable {
             .unknownPipeline, source: directory, "there is no pipeline \"\(name.prefix(80))\": \(advice)")
     }
 
+    /// The base models that runs without parameters of their own take, each with the pipelines that name it.
+    package var baseModels: [String: [String]] {
+        var models: [String: [String]] = [:]
+        for spec in pipelines.values.sorted(by: { $0.name < $1.name }) {
+            let names = spec.stages.compactMap { stage in
+                stage.parameters["base_model"].flatMap {
+                    try? ParameterTemplate.fill($0, with: spec.parameters).stringValue
+                }
+            }
+            for name in Set(names) { models[name, default: []].append(spec.name) }
+        }
+        return models
+    }
+
     private static func files(in directory: String) throws(ConfigurationError) -> [String] {
         let names: [String]
         do {

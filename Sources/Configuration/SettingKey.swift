@@ -11,6 +11,7 @@ struct SettingKey: Hashable, Sendable {
     }
 
     static let amqpURL = SettingKey("amqp.url")
+    static let amqpManagementURL = SettingKey("amqp.management_url")
     static let redisURL = SettingKey("redis.url")
     static let postgresURL = SettingKey("postgres.url")
     static let s3Endpoint = SettingKey("s3.endpoint")
@@ -49,17 +50,18 @@ struct SettingKey: Hashable, Sendable {
     static let linksBase = SettingKey("links.base")
 
     static let all: [SettingKey] = [
-        amqpURL, redisURL, postgresURL, s3Endpoint, s3Region, s3AccessKeyID, s3SecretAccessKey, s3Bucket, s3Addressing,
+        amqpURL, amqpManagementURL, redisURL, postgresURL, s3Endpoint, s3Region, s3AccessKeyID, s3SecretAccessKey,
+        s3Bucket, s3Addressing,
         mlflowURL, mlflowToken, pipelines, state, python, logLevel, logFormat, http, eventBatch, resultBatch,
         dispatchBatch, windowFactor, reconcileInterval, lease, heartbeat, grace, ingestAddresses, ingestRoots, slack,
         allowAddresses, smtpHost,
         smtpPort, smtpSecurity, smtpUsername, smtpPassword, smtpFrom, smtpTo, linksBase,
     ]
 
-    /// The YAML file's only list of mappings.
     /// Those that are a list in YAML and commas in the environment.
     static let lists: Set<SettingKey> = [.allowAddresses, .smtpTo, .ingestAddresses, .ingestRoots]
 
+    /// The YAML file's only list of mappings.
     static let webhooks = "notify.webhooks"
 
     /// The variable of a webhook's secret: `MARTLET_NOTIFY_WEBHOOK_ON_CALL_SECRET` for `on-call`.

@@ -3,6 +3,7 @@ import Broker
 import Ledger
 import Logging
 import Pipeline
+import Telemetry
 
 extension Scheduler {
     /// Accepts events: deduplicates, inserts runs and their first tasks, commits, and only then acknowledges.
@@ -50,7 +51,11 @@ extension Scheduler {
             metrics.events(
                 accepted: result.newRuns.count, duplicates: runs.count - result.newRuns.count, refused: letters.count)
             for letter in letters {
+                metrics.deadLetter(queue: letter.queue)
                 logger.error("event refused; kept as a dead letter", metadata: ["reason": "\(letter.reason)"])
+            }
+            for run in runs where result.newRuns.contains(run.id) {
+                logger.info("run begun", metadata: run.logMetadata)
             }
             if !result.readyPools.isEmpty { dispatchBell.ring() }
         case .failure(let error):
@@ -121,8 +126,19 @@ extension NewRun {
                 throw RefusedEvent("stage \(stage.name): \(error)")
             }
         }
+        // A run without a trace begins one, so that its lines in all logs can be found together.
+        let trace = TraceContext.received(traceparent: traceparent, tracestate: tracestate)
         self.init(
             id: id, pipeline: entry.spec, pipelineDigest: entry.digest, parameters: parameters, priority: priority,
-            eventSource: source, eventID: eventID, traceparent: traceparent, tracestate: tracestate)
+            eventSource: source, eventID: eventID, traceparent: trace.traceparent, tracestate: trace.tracestate)
+    }
+
+    /// What a log line about the run's begin carries; the other lines about it carry the run alone.
+    var logMetadata: Logger.Metadata {
+        let trace = traceparent.flatMap { TraceContext(traceparent: $0) }
+        return [
+            LogKey.run: "\(id)", LogKey.pipeline: "\(pipeline.name)", LogKey.event: "\(eventID)",
+            LogKey.traceID: "\(trace?.traceID.description ?? "none")",
+        ]
     }
 }

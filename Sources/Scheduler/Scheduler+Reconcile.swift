@@ -11,6 +11,7 @@ extension Scheduler {
         while !Task.isCancelled {
             await reconcileBell.wait(atMost: configuration.reconcileInterval)
             do {
+                metrics.backlog(try await ledger.demand())
                 _ = try await ledger.asLeader(of: .reconciling) { try await self.reconcileOnce(memory) }
             } catch is CancellationError {
                 return

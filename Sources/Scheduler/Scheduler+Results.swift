@@ -178,9 +178,9 @@ extension Scheduler {
         guard !letters.isEmpty,
             await persist("keeping dead letters", { try await self.ledger.accept([], deadLetters: letters) }) != nil
         else { return }
-        metrics.events(accepted: 0, duplicates: 0, refused: letters.count)
         for delivery in deliveries { delivery.ack() }
         for letter in letters {
+            metrics.deadLetter(queue: letter.queue)
             logger.error(
                 "message refused; kept as a dead letter",
                 metadata: ["queue": "\(letter.queue)", "reason": "\(letter.reason)"])

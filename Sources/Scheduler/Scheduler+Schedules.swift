@@ -53,7 +53,8 @@ extension Scheduler {
         let accepted = try await ledger.accept([run])
         try await ledger.recordTick(pipeline: name, schedule: schedule.name, tick: due)
         logger.info(
-            "schedule ticked", metadata: ["pipeline": "\(name)", "schedule": "\(schedule.name)", "tick": "\(due)"])
+            "schedule ticked",
+            metadata: run.logMetadata.merging(["schedule": "\(schedule.name)"]) { $1 })
         if !accepted.readyPools.isEmpty { dispatchBell.ring() }
     }
 }

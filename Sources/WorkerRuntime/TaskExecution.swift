@@ -4,6 +4,7 @@ import Coordination
 import Logging
 import ObjectStorage
 import Pipeline
+import Telemetry
 
 /// One attempt, from its delivery to its acknowledgement: claim, run, commit, report, ack.
 struct TaskExecution: Sendable {
@@ -16,6 +17,8 @@ struct TaskExecution: Sendable {
     let payload: TaskPayload
     let attempt: Int
     let token: ClaimToken
+    /// This attempt's step of the run's trace.
+    let trace: TraceContext
     let log = TaskLog()
     let reporter = ProgressReporter()
     let logger: Logger
@@ -28,7 +31,7 @@ struct TaskExecution: Sendable {
             delivery.nack(requeue: true)
             return
         }
-        metrics.claimed(outcome)
+        metrics.claimed(outcome, sentAt: event.time)
         guard outcome == .claimed else {
             // Whatever is to happen next, the ledger knows: the message has done its duty.
             logger.debug("claim refused", metadata: ["outcome": "\(outcome)"])
@@ -102,7 +105,7 @@ struct TaskExecution: Sendable {
         let workspace = Workspace(
             path: configuration.workDirectory + "/\(payload.run)-\(payload.stage)-\(attempt)-\(token)")
         let context = StageContext(
-            payload: payload, attempt: attempt, token: token, traceparent: event.traceparent,
+            payload: payload, attempt: attempt, token: token, traceparent: trace.traceparent,
             storage: services.storage, bucket: configuration.bucket, log: log, logger: logger, drain: drain,
             workspace: workspace, reporter: reporter)
         let verdict = Verdict()
@@ -153,6 +156,7 @@ struct TaskExecution: Sendable {
             if let key, let entry = try await cache.find(kind: payload.kind, key: key) {
                 var output = entry.output
                 output.cachedFrom = entry.run.description
+                metrics.cacheHit()
                 log.line("taken from the cache: the output of run \(entry.run), made \(entry.createdAt)")
                 return .finished(.succeeded, output)
             }
@@ -227,7 +231,7 @@ struct TaskExecution: Sendable {
         while true {
             do {
                 try await services.broker.publish(
-                    result, traceparent: event.traceparent, tracestate: event.tracestate, timeout: .seconds(30))
+                    result, traceparent: trace.traceparent, tracestate: trace.tracestate, timeout: .seconds(30))
                 return true
             } catch let error as AMQPError where error.code == .messageTooLarge || error.code == .invalidMessage {
                 guard result.output != nil else {

@@ -2,6 +2,7 @@ import Broker
 import Coordination
 import Logging
 import Pipeline
+import Telemetry
 
 /// Watches one attempt from beside: heartbeats, the live log, the time limit, the grace after SIGTERM.
 ///
@@ -85,7 +86,8 @@ struct TaskWatcher: Sendable {
             worker: execution.configuration.id, startedAt: startedAt)
         do {
             try await execution.services.broker.publish(
-                started, traceparent: execution.event.traceparent, timeout: .seconds(2))
+                started, traceparent: execution.trace.traceparent, tracestate: execution.trace.tracestate,
+                timeout: .seconds(2))
             return true
         } catch {
             execution.logger.debug("start not announced; trying again", metadata: ["error": "\(error)"])

@@ -4,6 +4,7 @@ import Coordination
 import Logging
 import Pipeline
 import Synchronization
+import Telemetry
 
 /// Takes tasks from one pool's queue and runs up to `slots` of them at a time, until it is told to drain.
 package final class Worker: Sendable {
@@ -132,7 +133,10 @@ package final class Worker: Sendable {
             return
         }
         tasks.addTask {
-            await execution.run { await self.slots.release(prefetchOf: slot) }
+            // Every line that is logged for the attempt carries its ids, also by the clients that it calls.
+            await TraceContext.$current.withValue(execution.trace) {
+                await execution.run { await self.slots.release(prefetchOf: slot) }
+            }
             self.slots.give(back: slot)
         }
     }
@@ -149,9 +153,11 @@ package final class Worker: Sendable {
             logger[metadataKey: "run"] = "\(payload.run)"
             logger[metadataKey: "stage"] = "\(payload.stage)"
             logger[metadataKey: "attempt"] = "\(attempt)"
+            let trace = TraceContext.received(traceparent: event.traceparent, tracestate: event.tracestate)
             return TaskExecution(
                 services: services, configuration: configuration, metrics: metrics, drain: drainSignal,
-                delivery: delivery, event: event, payload: payload, attempt: attempt, token: token, logger: logger)
+                delivery: delivery, event: event, payload: payload, attempt: attempt, token: token,
+                trace: trace.child(), logger: logger)
         } catch {
             // To the dead letters, where people find it with its bytes.
             logger.error("message is no task; dead-lettered", metadata: ["error": "\(error)"])
@@ -174,7 +180,7 @@ package final class Worker: Sendable {
     private func keepRegistered() async {
         while !Task.isCancelled {
             let state = drainSignal.isSet ? "draining" : isReady ? "ready" : "starting"
-            metrics.busy(slots.busy)
+            metrics.slots(configuration.slots, busy: slots.busy)
             do {
                 try await services.coordinator.register(
                     record(state: state), now: .now, lifetime: configuration.heartbeat * 3)

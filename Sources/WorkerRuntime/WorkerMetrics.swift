@@ -6,7 +6,8 @@ import Pipeline
 struct WorkerMetrics: Sendable {
     let pool: String
 
-    func claimed(_ outcome: Coordinator.ClaimOutcome) {
+    /// - Parameter sentAt: when the message was sent; nil when it does not say.
+    func claimed(_ outcome: Coordinator.ClaimOutcome, sentAt: Timestamp?) {
         let word =
             switch outcome {
             case .claimed: "claimed"
@@ -17,6 +18,10 @@ struct WorkerMetrics: Sendable {
             case .cancelled: "cancelled"
             }
         Counter(label: "martlet_worker_claims_total", dimensions: [("pool", pool), ("outcome", word)]).increment()
+        guard outcome == .claimed, let sentAt else { return }
+        // Clocks of two machines may differ a little the wrong way.
+        Timer(label: "martlet_worker_queue_wait_seconds", dimensions: [("pool", pool)])
+            .recordSeconds(max(0, Timestamp.now.seconds - sentAt.seconds))
     }
 
     func ended(kind: String, outcome: TaskResult.Outcome, seconds: Double) {
@@ -36,7 +41,12 @@ struct WorkerMetrics: Sendable {
         Counter(label: "martlet_worker_undecodable_total", dimensions: [("pool", pool)]).increment()
     }
 
-    func busy(_ count: Int) {
-        Gauge(label: "martlet_worker_busy_slots", dimensions: [("pool", pool)]).record(count)
+    func cacheHit() {
+        Counter(label: "martlet_worker_cache_hits_total", dimensions: [("pool", pool)]).increment()
+    }
+
+    func slots(_ count: Int, busy: Int) {
+        Gauge(label: "martlet_worker_slots", dimensions: [("pool", pool)]).record(count)
+        Gauge(label: "martlet_worker_busy_slots", dimensions: [("pool", pool)]).record(busy)
     }
 }

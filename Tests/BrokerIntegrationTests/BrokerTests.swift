@@ -107,7 +107,7 @@ import Testing
                 startedAt: Timestamp(microseconds: 1_234_567), finishedAt: Timestamp(microseconds: 2_234_567))
             let started = TaskStarted(
                 task: Self.task.id, attempt: 1, token: ClaimToken("t"), worker: "w", startedAt: result.startedAt)
-            try await broker.publish(started, traceparent: nil, timeout: .seconds(10))
+            try await broker.publish(started, traceparent: "00-ab", tracestate: "k=\"v\"", timeout: .seconds(10))
             try await broker.publish(result, traceparent: nil, tracestate: nil, timeout: .seconds(10))
             let consumer = broker.results(prefetch: 10)
             var messages: [AMQPMessage] = []
@@ -120,6 +120,7 @@ import Testing
             #expect(messages.map(Envelope.type(of:)) == [MessageType.taskStarted, MessageType.taskResult])
             let first = try Envelope.decode(TaskStarted.self, from: messages[0], types: [MessageType.taskStarted])
             #expect(first.data == started)
+            #expect(first.traceparent == "00-ab" && first.tracestate == "k=\"v\"")
             let second = try Envelope.decode(TaskResult.self, from: messages[1], types: [MessageType.taskResult])
             #expect(second.data == result)
         }

@@ -29,7 +29,9 @@ import Testing
         let uncommented = text.split(separator: "\n", omittingEmptySubsequences: false).map { line -> String in
             guard
                 let match = line.firstMatch(
-                    of: /^(\s*)# (amqp|redis|postgres|mlflow|links|  url|  base|endpoint|access_key_id):/)
+                    of:
+                        /^(\s*)# (amqp|redis|postgres|mlflow|links|  url|  management_url|  base|endpoint|access_key_id):/
+                )
             else {
                 return String(line)
             }
@@ -39,6 +41,7 @@ import Testing
         #expect(
             full.amqp?.value == "amqp://martlet@127.0.0.1:5672/"
                 && full.linksBase?.value == "https://martlet.example.com")
+        #expect(full.amqpManagement?.value == "http://127.0.0.1:15672")
         #expect(full.s3.accessKeyID == "martlet" && full.s3.endpoint?.value == "http://127.0.0.1:9000")
     }
 
@@ -124,6 +127,16 @@ import Testing
         }
     }
 
+    /// Without both the key of other tools is taken; half of one of its own is a mistake.
+    @Test func aKeyIsWholeOrNotThere() throws {
+        #expect(try parse("{}").s3.accessKeyID == nil)
+        #expect(
+            problems("{}", ["MARTLET_S3_SECRET_ACCESS_KEY": "x"]) == [
+                "MARTLET_S3_SECRET_ACCESS_KEY: s3.secret_access_key is set but s3.access_key_id is not: set "
+                    + "MARTLET_S3_ACCESS_KEY_ID"
+            ])
+    }
+
     @Test func nothingSecretIsEverShown() throws {
         let configuration = try parse(
             """
@@ -196,8 +209,16 @@ import Testing
             ])
     }
 
+    /// As after `set -a; . .martlet/stack.env`.
+    @Test func whatTheStackSaysOfItselfMeansSomething() throws {
+        let configuration = try parse("{}", ["MARTLET_AMQP_MANAGEMENT_URL": "http://u:p@127.0.0.1:15672"])
+        #expect(configuration.unknownVariables.isEmpty)
+        #expect(configuration.amqpManagement?.value == "http://u:p@127.0.0.1:15672")
+    }
+
     @Test func misspeltVariablesAreNoticed() throws {
-        let configuration = try parse("{}", ["MARTLET_AMPQ_URL": "x", "MARTLET_S3_BUCKET_FILE": "", "HOME": "/"])
+        let configuration = try parse(
+            "{}", ["MARTLET_AMPQ_URL": "x", "MARTLET_S3_BUCKET_FILE": "", "MARTLET_EMPTY": "", "HOME": "/"])
         #expect(configuration.unknownVariables.map(\.name) == ["MARTLET_AMPQ_URL"])
         #expect(configuration.unknownVariables.first?.suggestion == "MARTLET_AMQP_URL")
     }

@@ -35,6 +35,16 @@ import Testing
                 + "exists")
     }
 
+    @Test func baseModelsAreThoseOfTheDefaults() throws {
+        try withTemporaryFolder { folder in
+            let stages = "stages: [{name: train, parameters: {base_model: \"${model}\"}}]"
+            try write("parameters: {model: small}\n" + stages, to: folder + "/a.yaml")
+            try write("parameters: {model: small}\n" + stages, to: folder + "/b.yaml")
+            try write("parameters: {model: null}\n" + stages, to: folder + "/c.yaml")
+            #expect(try PipelineCatalogue(directory: folder).baseModels == ["small": ["a", "b"]])
+        }
+    }
+
     @Test func martletsOwnPipelinesAreGood() throws {
         let own = try PipelineCatalogue(directory: repository + "/config/pipelines")
         #expect(own.pipelines.keys.sorted() == ["security-qa", "security-qa-tinyllama"])

@@ -63,7 +63,7 @@ actor Fleet {
 
     // MARK: Processes
 
-    private static let program: String = {
+    static let program: String = {
         // Beside the tests' own bundle: the target depends on the program.
         let bundle = URL(filePath: CommandLine.arguments.first ?? "").resolvingSymlinksInPath()
         var folder = Bundle.module.bundleURL.deletingLastPathComponent()

@@ -7,8 +7,8 @@ import Testing
     @Test func namesAWrongSecretAndAnUnknownKey() async throws {
         try await Store.with { store async throws in
             _ = try await store.client.put([1], bucket: store.bucket, key: "k")
-            let wrong = try store.other { $0.credentials.secretAccessKey = "not the secret" }
-            let unknown = try store.other { $0.credentials.accessKeyID = "nobody" }
+            let wrong = try store.other { $0.credentials?.secretAccessKey = "not the secret" }
+            let unknown = try store.other { $0.credentials?.accessKeyID = "nobody" }
             for client in [wrong, unknown] {
                 let get = await #expect(throws: S3Error.self) { try await client.get(bucket: store.bucket, key: "k") }
                 #expect(get?.code == .signatureRefused)

@@ -2,6 +2,7 @@ import Coordination
 import Ledger
 import ObjectStorage
 import Pipeline
+import Telemetry
 import TestFleet
 import Testing
 import WorkerRuntime
@@ -32,6 +33,25 @@ import WorkerRuntime
             let live = try await fleet.coordinator.readLog(
                 TaskID(run: id, stage: "a"), attempt: 1, after: "0", limit: 10)
             #expect(live.lines.count == 1)
+        }
+    }
+
+    /// The event carries no trace context, so its run begins a trace; every attempt is a step of it.
+    @Test(.timeLimit(.minutes(3)))
+    func everyRunHasATraceThatItsAttemptsLogUnder() async throws {
+        try await Fleet.with(.single()) { fleet in
+            try await fleet.startScheduler()
+            try await fleet.startWorker(handlers: [
+                ClosureHandler { context in
+                    let own = try #require(TraceContext.current)
+                    #expect(context.traceparent == own.traceparent)
+                    return .succeeded(StageOutput(values: ["trace": .string("\(own.traceID)")]))
+                }
+            ])
+            let run = try await fleet.waitForEnd(of: try await fleet.run("p"))
+            #expect(run.state == .succeeded)
+            let trace = try #require(TraceContext(traceparent: run.traceparent ?? ""))
+            #expect(run.tasks.first?.output?.values == ["trace": .string("\(trace.traceID)")])
         }
     }
 

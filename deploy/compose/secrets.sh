@@ -33,7 +33,10 @@ secret() { cat -- "$folder/$1_password"; }
 printf 'default_user = martlet\ndefault_pass = %s\n' "$(secret rabbitmq)" | keep rabbitmq_user.conf
 printf 'requirepass %s\nappendonly yes\nappendfsync everysec\nmaxmemory-policy noeviction\ndir /data\n' "$(secret redis)" | keep redis.conf
 printf 'amqp://martlet:%s@rabbitmq:5672/%%2F\n' "$(secret rabbitmq)" | keep amqp_url
+printf 'http://martlet:%s@rabbitmq:15672\n' "$(secret rabbitmq)" | keep amqp_management_url
 printf 'redis://:%s@redis:6379/0\n' "$(secret redis)" | keep redis_url
 printf 'postgresql://martlet:%s@postgres:5432/martlet\n' "$(secret postgres)" | keep postgres_url
 printf '[default]\naws_access_key_id = martlet\naws_secret_access_key = %s\n' "$(secret s3)" | keep aws_credentials
+# For the secrets of receivers, which only their owners know: example.env names the files.
+mkdir -p -- "$folder/notify"
 printf 'secrets are in %s\n' "$folder"

@@ -14,8 +14,9 @@ app.conf.update(
     task_default_queue="celery-bench",
     task_default_queue_type="quorum",
     worker_detect_quorum_queues=True,
-    # Per process; the prefetch is this times two.
-    worker_prefetch_multiplier=32,
+    # Per process; the prefetch is this times two, as many as Martlet's slots.
+    worker_prefetch_multiplier=64,
+    worker_disable_rate_limits=True,
     broker_transport_options={"confirm_publish": True},
     broker_connection_retry_on_startup=True,
     result_expires=3600,

@@ -1,4 +1,4 @@
-"""Sends no-op tasks, or pipelines of two at a rate, to Dramatiq: tasks N | chains N RATE."""
+"""Sends no-op tasks, or pipelines of two at a rate, to Dramatiq: tasks N | fill N | chains N RATE."""
 
 import json
 import sys
@@ -18,6 +18,13 @@ def tasks(count):
     return {"first": stamp, "seconds": time.monotonic() - began}
 
 
+def fill(count):
+    """Sends to a fleet that is paused."""
+    for _ in range(count):
+        nothing.send()
+    return {}
+
+
 def chains(count, rate):
     """Sends at a rate; the times between the two stages."""
     pipeline([first.message(), second.message()]).run().get_result(block=True, timeout=60_000)
@@ -33,6 +40,8 @@ def chains(count, rate):
 
 if sys.argv[1] == "tasks":
     print(json.dumps(tasks(int(sys.argv[2]))))
+elif sys.argv[1] == "fill":
+    print(json.dumps(fill(int(sys.argv[2]))))
 else:
     print(json.dumps(chains(int(sys.argv[2]), float(sys.argv[3]))))
 broker.close()

@@ -14,7 +14,8 @@ class Bare(System):
     name = "bare"
     title = "bare librabbitmq"
     note = (
-        "2 processes with prefetch 64; the result is a confirmed message in a durable queue, taken by a collector; "
+        "2 processes with prefetch 64 each; the producer is Martlet's; the result is a confirmed message in a durable "
+        "queue, taken by a collector; "
         "no deduplication, no retries, no state"
     )
 
@@ -60,6 +61,23 @@ class Bare(System):
         finally:
             collector.stop()
             self.children.remove(collector)
+
+    def fill(self, tasks):
+        collector, test = self.spawn(
+            "bare-collector", "collect", "--queue", self.queue + ".results", "--count", tasks
+        )
+        self.children.append(collector)
+        collector.await_ready(test)
+        run("producer", [self.tools.bare, "publish", "--key", self.queue, "--count", tasks], self.environment)
+        return collector
+
+    def await_filled(self, filled, tasks):
+        try:
+            poll(lambda: filled.process.poll() is not None, f"{tasks} results")
+            return json.loads(filled.output().splitlines()[-1])["last"]
+        finally:
+            filled.stop()
+            self.children.remove(filled)
 
     def throughput(self, tasks):
         said, seen, cpu = self._pass(tasks)

@@ -2,6 +2,9 @@
 
 import contextlib
 import dataclasses
+import os
+import signal
+import time
 
 
 @dataclasses.dataclass
@@ -54,6 +57,37 @@ class System(contextlib.AbstractContextManager):
 
     def throughput(self, tasks):
         """Runs `tasks` no-op tasks: a Throughput."""
+        raise NotImplementedError
+
+    @contextlib.contextmanager
+    def paused(self):
+        """No process of the fleet does anything for a while; the broker keeps their connections."""
+        groups = self.pids
+        for group in groups:
+            os.killpg(group, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for group in groups:
+                os.killpg(group, signal.SIGCONT)
+
+    def drain(self, tasks):
+        """Seconds from when the fleet wakes up, all tasks being in the broker, to the last result recorded.
+
+        Whatever the system does with a task after the broker has it falls into this time; what its producer costs
+        does not.
+        """
+        with self.paused():
+            filled = self.fill(tasks)
+            began = time.time()
+        return self.await_filled(filled, tasks) - began
+
+    def fill(self, tasks):
+        """Sends `tasks` no-op tasks to a fleet that is paused; what `await_filled` needs to know."""
+        raise NotImplementedError
+
+    def await_filled(self, filled, tasks):
+        """Waits for the last result; the moment, in seconds since 1970."""
         raise NotImplementedError
 
     def latencies(self, count, rate):

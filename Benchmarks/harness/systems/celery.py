@@ -12,8 +12,8 @@ class Celery(PythonQueue):
     name = "celery"
     title = "Celery"
     note = (
-        "prefork, 2 processes, prefetch 64 in all; acks_late, confirm_publish, quorum queue; recorded = stored in "
-        "Redis; its producer waits for each confirm before the next task"
+        "prefork, 2 processes, prefetch 128 in all; acks_late, confirm_publish, quorum queue; recorded = stored in "
+        "Redis, which synchronises every second; its producer waits for each confirm before the next task"
     )
     database = 1
     producer = "celery_produce.py"

@@ -1,5 +1,6 @@
 """What Celery and Dramatiq have in common here: an app module, a producer, results as keys in Redis."""
 
+import concurrent.futures
 import json
 import os
 import sys
@@ -9,6 +10,9 @@ import redis
 from harness.processes import run
 from harness.servers import poll
 from harness.systems.base import System, Throughput
+
+
+PRODUCERS = 4
 
 
 class PythonQueue(System):
@@ -46,9 +50,23 @@ class PythonQueue(System):
     def throughput(self, tasks):
         self.results.flushdb()
         said, cpu = self.produce("tasks", tasks)
+        return Throughput(self.await_results(tasks) - said["first"], said["seconds"], cpu)
+
+    def fill(self, tasks):
+        # Several producers, because one that waits for each confirm would take minutes.
+        self.results.flushdb()
+        shares = [tasks // PRODUCERS + (number < tasks % PRODUCERS) for number in range(PRODUCERS)]
+        with concurrent.futures.ThreadPoolExecutor(PRODUCERS) as producers:
+            list(producers.map(lambda share: self.produce("fill", share), shares))
+
+    def await_filled(self, filled, tasks):
+        return self.await_results(tasks)
+
+    def await_results(self, tasks):
+        """Waits for all results; the moment, by Redis."""
         poll(lambda: self.results.dbsize() >= tasks, f"{tasks} results")
         seconds, micros = self.results.time()
-        return Throughput(seconds + micros / 1e6 - said["first"], said["seconds"], cpu)
+        return seconds + micros / 1e6
 
     def latencies(self, count, rate):
         self.results.flushdb()

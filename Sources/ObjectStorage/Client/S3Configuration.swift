@@ -12,7 +12,8 @@ package struct S3Configuration: Sendable {
     package var endpoint: String
     package var region: String
     package var addressing: Addressing
-    package var credentials: S3Credentials
+    /// Nil for those that ``S3CredentialChain`` finds in the environment.
+    package var credentials: S3Credentials?
 
     /// Bytes of a part of an upload and of a range of a download, 5 MiB to 5 GiB; grown where a file would need
     /// more than 10,000 parts.
@@ -39,7 +40,7 @@ package struct S3Configuration: Sendable {
     package var idleTimeout: Duration
 
     package init(
-        endpoint: String, region: String = "us-east-1", addressing: Addressing = .path, credentials: S3Credentials,
+        endpoint: String, region: String = "us-east-1", addressing: Addressing = .path, credentials: S3Credentials?,
         partSize: Int64 = 16 << 20, concurrency: Int = 8, maximumAttempts: Int = 5,
         baseDelay: Duration = .milliseconds(200), maximumDelay: Duration = .seconds(5),
         transferPatience: Duration = .seconds(90),

@@ -103,11 +103,13 @@ package struct NotifyHandler: StageHandler {
             do {
                 outcome = try await tell(receiver, message, key: "\(context.payload.run)/\(key)")
             } catch let error as any FailureConvertible {
+                NotifyMetrics.told(receiver, succeeded: false)
                 try await ledger.recordEffect(
                     run: context.payload.run, key: key, token: context.token, succeeded: false,
                     outcome: .object(["error": .string(error.failure.message)]))
                 throw error
             }
+            NotifyMetrics.told(receiver, succeeded: true)
             try await ledger.recordEffect(
                 run: context.payload.run, key: key, token: context.token, succeeded: true, outcome: outcome)
             context.log.line("\(receiver.name) was told")

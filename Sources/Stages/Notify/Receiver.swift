@@ -16,4 +16,12 @@ package enum Receiver: Sendable {
         case .mail: "mail"
         }
     }
+
+    /// The kind of receiver, for counting.
+    var channel: String {
+        switch self {
+        case .webhook: "webhook"
+        case .slack, .mail: name
+        }
+    }
 }

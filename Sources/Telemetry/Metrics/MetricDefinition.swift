@@ -37,6 +37,4 @@ package struct MetricDefinition: Hashable, Sendable {
     package static let durationBuckets: [Double] = [
         0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 14_400,
     ]
-    /// Counts, for batches: powers of two up to 1024.
-    package static let countBuckets: [Double] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024]
 }

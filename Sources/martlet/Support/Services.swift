@@ -52,11 +52,16 @@ struct Services: Sendable {
     }
 
     func storage(_ transport: HTTPTransport) throws -> S3Client {
-        let s3 = try configuration.requireS3()
+        var credentials: S3Credentials?
+        // Where nobody set one, the message is to name Martlet's own settings.
+        if configuration.s3.accessKeyID != nil || S3CredentialChain.processEnvironment().isEmpty {
+            let own = try configuration.requireS3Credentials()
+            credentials = S3Credentials(accessKeyID: own.accessKeyID, secretAccessKey: own.secret.value)
+        }
         let settings = S3Configuration(
-            endpoint: s3.endpoint.value, region: configuration.s3.region,
+            endpoint: try configuration.requireS3Endpoint().value, region: configuration.s3.region,
             addressing: configuration.s3.addressing == .path ? .path : .virtualHost,
-            credentials: S3Credentials(accessKeyID: s3.accessKeyID, secretAccessKey: s3.secret.value))
+            credentials: credentials)
         return try S3Client(configuration: settings, transport: transport, logger: logger)
     }
 

@@ -1,0 +1,65 @@
+import Coordination
+import Metrics
+import Pipeline
+import Testing
+
+@testable import Ledger
+@testable import NotifyStage
+@testable import Scheduler
+@testable import Telemetry
+@testable import WorkerRuntime
+
+/// The catalogue is what the processes record: a name or a label that differs would be dropped at run time.
+@Suite(.timeLimit(.minutes(1))) struct MetricCatalogueTests {
+    private func recorded() -> String {
+        let registry = MetricRegistry()
+        withMetricsFactory(registry) {
+            let scheduler = SchedulerMetrics()
+            scheduler.events(accepted: 2, duplicates: 1, refused: 0)
+            scheduler.deadLetter(queue: "martlet.scheduler.events")
+            scheduler.results(accepted: 3, dropped: 0)
+            scheduler.dispatched(pool: "train", count: 1)
+            scheduler.sentAgain(1)
+            scheduler.attemptFailed(.lost)
+            scheduler.runFinished(.rejected)
+            scheduler.capacity(["train": 2, "ingest": 1])
+            scheduler.capacity(["train": 2])
+            scheduler.backlog([Ledger.PoolWork(pool: "train", ready: 5, inFlight: 4)])
+            scheduler.failed("accepting events")
+            let worker = WorkerMetrics(pool: "train")
+            worker.claimed(.claimed, sentAt: .now)
+            worker.claimed(.done, sentAt: .now)
+            worker.ended(kind: "train", outcome: .succeeded, seconds: 1)
+            worker.leaseLost()
+            worker.undecodable()
+            worker.cacheHit()
+            worker.slots(2, busy: 1)
+            NotifyMetrics.told(.slack(url: "https://hooks.example.com"), succeeded: true)
+            NotifyMetrics.told(.webhook(name: "on-call", url: "https://example.com", secret: nil), succeeded: false)
+        }
+        return registry.exposition()
+    }
+
+    @Test func nothingThatIsRecordedIsDropped() {
+        let text = recorded()
+        #expect(!text.contains(MetricRegistry.droppedName))
+        #expect(!text.contains("Reported as"), "a metric is recorded that the catalogue does not have")
+    }
+
+    @Test func everythingDeclaredIsRecorded() {
+        let text = recorded()
+        let own = MetricCatalogue.own.map(\.name)
+        for definition in MetricCatalogue.martlet.all where !own.contains(definition.name) {
+            #expect(text.contains("# TYPE \(definition.name) \(definition.kind.rawValue)\n"))
+        }
+    }
+
+    @Test func countsOfZeroAreThereAndPoolsThatAreGoneAreZero() {
+        let text = recorded()
+        #expect(text.contains(#"martlet_scheduler_results_total{outcome="accepted"} 3"#))
+        #expect(text.contains(#"martlet_scheduler_results_total{outcome="dropped"} 0"#))
+        #expect(text.contains(#"martlet_pool_slots{pool="train"} 2"#))
+        #expect(text.contains(#"martlet_pool_slots{pool="ingest"} 0"#))
+        #expect(text.contains(#"martlet_notifications_total{channel="webhook",outcome="failed"} 1"#))
+    }
+}
