@@ -35,7 +35,7 @@ package actor LocalStack {
     package init(
         folder: String, options: StackOptions = .durable, log: Logger = Logger(label: "martlet.stack")
     ) throws(StackError) {
-        try FileSystem.makeFolder(folder)
+        try Self.makeFolder(folder)
         self.folder = try FileSystem.realPath(folder)
         self.options = options
         self.log = log
@@ -44,6 +44,12 @@ package actor LocalStack {
         ports = try PortBook(path: "\(self.folder)/ports.json")
         // An end is news until it is handled; more than a few per server are never outstanding.
         (exits, exitSink) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(64))
+    }
+
+    /// Makes a data folder. Others may pass through it, because the user that PostgreSQL runs as must, but not look
+    /// around; what is in it has modes of its own.
+    package static func makeFolder(_ folder: String) throws(StackError) {
+        try FileSystem.makeFolder(folder, mode: 0o711)
     }
 
     deinit {

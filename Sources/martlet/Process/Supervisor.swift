@@ -22,7 +22,6 @@ final class Supervisor: Sendable {
         self.state = state
         self.config = config
         self.logger = logger
-        try FileManager.default.createDirectory(atPath: state, withIntermediateDirectories: true)
         stack = try LocalStack(folder: state, log: logger)
         board = StatusBoard(state: state)
     }

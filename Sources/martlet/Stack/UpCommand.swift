@@ -29,6 +29,7 @@ struct UpCommand: AsyncParsableCommand {
                 print("already running; `martlet status` shows what")
                 return
             }
+            try LocalStack.makeFolder(state)
             try FileManager.default.createDirectory(
                 atPath: state + "/log", withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
             if SupervisorLock.holder(state: state) == nil {
