@@ -76,9 +76,22 @@ package actor LocalStack {
             result.append(
                 ServerStatus(
                     server: server, state: process == nil ? .stopped : await health(of: server), pid: process?.pid,
-                    port: port, logFile: site().logFile(of: server)))
+                    port: port, runningFor: process?.age, logFile: site().logFile(of: server)))
         }
         return result
+    }
+
+    /// A free port of the loopback address for something beside the servers: the same each time, unless something else
+    /// took it meanwhile.
+    package func reservePort(for name: String) throws(StackError) -> UInt16 {
+        ports = try PortBook(path: "\(folder)/ports.json")
+        try ports.reserve([name])
+        return ports[name]
+    }
+
+    /// The status code of `GET path` on a port of the loopback address; nil when nobody answers in two seconds.
+    package static func httpStatus(port: UInt16, path: String) async -> Int? {
+        try? await SocketProbe.offPool { try SocketProbe.httpStatus(port: port, path: path) }
     }
 
     /// The recipes' view of this stack now.

@@ -28,6 +28,7 @@ struct WorkerCommand: AsyncParsableCommand {
             """)
 
     @OptionGroup var global: GlobalOptions
+    @OptionGroup var life: LifeOptions
 
     @Option(help: "The pool, and so the queue, to take tasks from.")
     var pool: String
@@ -74,7 +75,7 @@ struct WorkerCommand: AsyncParsableCommand {
                     ReadinessCheck("rabbitmq") { try await broker.checkConnection() },
                     ReadinessCheck("redis") { try await coordinator.ping() },
                 ], logger: logger)
-            let signals = Signals { worker.drain() }
+            let signals = life.signals { worker.drain() }
             try await Patience.until(.seconds(60), logger: logger, "reaching RabbitMQ") {
                 try await broker.client.connect()
             }
