@@ -94,13 +94,17 @@ extension FleetTests {
             #expect(answer.complaint.contains("ports.json"), "\(answer)")
         }
 
-        @Test func processesStopWithTheirSupervisorsPipe() async throws {
+        @Test func processesSweepWhatOthersLeftAndStopWithTheirSupervisorsPipe() async throws {
             try await Fleet.run(pipelines: [:]) { fleet in
+                // Of a worker that was killed.
+                let left = fleet.folder + "/state/work/train-1@gone/run-train-1"
+                try FileManager.default.createDirectory(atPath: left, withIntermediateDirectories: true)
                 var lifeline: Lifeline? = try Lifeline()
                 if let input = lifeline?.input {
                     try await fleet.start("scheduler-2", arguments: ["--until-end-of-input"], stdin: input)
                     try await fleet.start("small", arguments: ["--until-end-of-input"], stdin: input)
                 }
+                #expect(!FileManager.default.fileExists(atPath: left))
                 lifeline = nil
                 #expect(try await fleet.ended("scheduler-2").isSuccess)
                 #expect(try await fleet.ended("small").isSuccess)

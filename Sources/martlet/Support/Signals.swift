@@ -41,4 +41,24 @@ final class Signals: Sendable {
     private static func isIgnored(_ handler: sighandler_t?) -> Bool {
         unsafeBitCast(handler, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self)
     }
+
+    /// Runs `body` in a task that the first signal cancels, so that what it holds is given back before the process ends.
+    /// - Throws: ``Interrupted`` after a signal, whatever became of the error that it caused.
+    static func cancelling<Value: Sendable>(
+        _ body: @escaping @Sendable () async throws -> Value
+    ) async throws -> Value {
+        // Unstructured: a signal ends it from outside.
+        let work = Task(operation: body)
+        let signals = Signals { work.cancel() }
+        defer { withExtendedLifetime(signals) {} }
+        do {
+            return try await work.value
+        } catch  where work.isCancelled {
+            throw Interrupted()
+        }
+    }
+}
+
+struct Interrupted: Error, CustomStringConvertible {
+    let description = "interrupted"
 }
