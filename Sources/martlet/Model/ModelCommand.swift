@@ -11,6 +11,10 @@ import WorkerRuntime
 struct ModelCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "model", abstract: "Base models in the object store.",
+        discussion: """
+              martlet model import smollm2-135m-instruct --gguf SmolLM2.gguf
+              martlet model list
+            """,
         subcommands: [ModelImportCommand.self, ModelListCommand.self])
 }
 
@@ -61,7 +65,7 @@ struct ModelImportCommand: AsyncParsableCommand {
         try await ExitCodes.guarding {
             let (model, note) = try await Signals.cancelling { try await importModel() }
             switch format.output {
-            case .table: print("\(model.name) \(note): \(model.bytes) bytes, digest \(model.digest)")
+            case .table: Terminal.show("\(model.name) \(note): \(model.bytes) bytes, digest \(model.digest)")
             case .json: print(try JSONText.of(model))
             }
         }

@@ -5,6 +5,10 @@ import Pipeline
 struct PipelineCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "pipeline", abstract: "Pipelines, as they stand in their files.",
+        discussion: """
+              martlet pipeline list
+              martlet pipeline check config/pipelines/security-qa.yaml
+            """,
         subcommands: [PipelineCheckCommand.self, PipelineListCommand.self])
 }
 
@@ -64,7 +68,9 @@ struct PipelineCheckCommand: AsyncParsableCommand {
             }
             switch format.output {
             case .table:
-                for file in found.files { print("\(file.file): \(file.pipeline) is fine, \(file.stages) stages") }
+                for file in found.files {
+                    Terminal.show("\(file.file): \(file.pipeline) is fine, \(file.stages) stages")
+                }
                 for problem in problems { Terminal.complain("\(problem)") }
             case .json:
                 found.problems = problems.map {
