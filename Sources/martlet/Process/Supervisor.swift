@@ -32,6 +32,8 @@ final class Supervisor: Sendable {
     /// Starts everything, keeps it running until the surrounding task is cancelled, and stops it again.
     func run() async throws {
         let lock = try SupervisorLock(state: state)
+        // To the end of every path.
+        defer { withExtendedLifetime(lock) {} }
         let leftovers = Leftovers.find(state: state)
         board.begin(with: leftovers)
         do {
@@ -67,7 +69,6 @@ final class Supervisor: Sendable {
         board.note("stopping the servers")
         try await stopServers()
         board.end()
-        withExtendedLifetime(lock) {}
     }
 
     private func stopServers() async throws {
