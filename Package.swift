@@ -175,7 +175,10 @@ let package = Package(
         // Real processes of the built program on real servers.
         tests(
             "FleetIntegrationTests",
-            ["martlet", "ChildProcess", "HTTPTransport", "LocalStack", "Pipeline", "TestServers", crypto, log],
+            [
+                "martlet", "ChildProcess", "HTTPTransport", "LocalStack", "ObjectStorage", "Pipeline", "PostgresClient",
+                "RedisClient", "TestServers", crypto, log,
+            ],
             resources: [.copy("Programs")]),
 
         .executableTarget(

@@ -35,7 +35,7 @@ package actor LocalStack {
     package init(
         folder: String, options: StackOptions = .durable, log: Logger = Logger(label: "martlet.stack")
     ) throws(StackError) {
-        try FileSystem.makeFolder(folder)
+        try Self.makeFolder(folder)
         self.folder = try FileSystem.realPath(folder)
         self.options = options
         self.log = log
@@ -44,6 +44,12 @@ package actor LocalStack {
         ports = try PortBook(path: "\(self.folder)/ports.json")
         // An end is news until it is handled; more than a few per server are never outstanding.
         (exits, exitSink) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(64))
+    }
+
+    /// Makes a data folder. Others may pass through it, because the user that PostgreSQL runs as must, but not look
+    /// around; what is in it has modes of its own.
+    package static func makeFolder(_ folder: String) throws(StackError) {
+        try FileSystem.makeFolder(folder, mode: 0o711)
     }
 
     deinit {
@@ -70,9 +76,22 @@ package actor LocalStack {
             result.append(
                 ServerStatus(
                     server: server, state: process == nil ? .stopped : await health(of: server), pid: process?.pid,
-                    port: port, logFile: site().logFile(of: server)))
+                    port: port, runningFor: process?.age, logFile: site().logFile(of: server)))
         }
         return result
+    }
+
+    /// A free port of the loopback address for something beside the servers: the same each time, unless something else
+    /// took it meanwhile.
+    package func reservePort(for name: String) throws(StackError) -> UInt16 {
+        ports = try PortBook(path: "\(folder)/ports.json")
+        try ports.reserve([name])
+        return ports[name]
+    }
+
+    /// The status code of `GET path` on a port of the loopback address; nil when nobody answers in two seconds.
+    package static func httpStatus(port: UInt16, path: String) async -> Int? {
+        try? await SocketProbe.offPool { try SocketProbe.httpStatus(port: port, path: path) }
     }
 
     /// The recipes' view of this stack now.

@@ -71,23 +71,27 @@ struct PostgresRecipe: ServerRecipe {
     private func initialise(
         _ data: String, tools: PostgresTools, account: ServiceAccount, password: String
     ) async throws {
-        // initdb wants an empty folder; one without PG_VERSION is what an interrupted initdb left.
-        try FileSystem.removeFolder(data)
-        _ = try account.makePrivateFolder(data)
+        // Beside its place, and moved there when it is whole: initdb writes PG_VERSION first, so that an
+        // interrupted one looks like a cluster.
+        let draft = "\(data).new"
+        try FileSystem.removeFolder(draft)
+        _ = try account.claim(draft)
         let secret = "\(data).password"
         try account.writeFile(password + "\n", to: secret)
         defer { unlink(secret) }
         let command = try account.command(
             tools.path("initdb"),
             [
-                "--pgdata=\(data)", "--username=\(StackSite.user)", "--pwfile=\(secret)", "--auth=scram-sha-256",
+                "--pgdata=\(draft)", "--username=\(StackSite.user)", "--pwfile=\(secret)", "--auth=scram-sha-256",
                 "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions",
             ])
         _ = try await HelperProgram.run(
-            command.executable, command.arguments, workingDirectory: data, server: name)
-        if !FileSystem.exists("\(data)/PG_VERSION") {
-            throw StackError(.preparationFailed, server: name, "initdb left no cluster in '\(data)'")
+            command.executable, command.arguments, workingDirectory: draft, server: name)
+        guard FileSystem.exists("\(draft)/PG_VERSION") else {
+            throw StackError(.preparationFailed, server: name, "initdb left no cluster in '\(draft)'")
         }
+        try FileSystem.removeFolder(data)
+        guard rename(draft, data) == 0 else { throw FileSystem.failure("put the new cluster at", data) }
     }
 
     private func configuration(_ site: StackSite) -> String {

@@ -32,6 +32,23 @@ package struct ProcessIdentity: Codable, Hashable, Sendable {
         return kill(group ? -pid : pid, number) == 0
     }
 
+    /// Asks a process that is not this process's child to stop, kills its group after `grace`, and returns once it is
+    /// gone; also when the caller is cancelled.
+    /// - Returns: false when it is still there after SIGKILL.
+    package func stop(grace: Duration) async -> Bool {
+        await RunningServer(process: self, child: nil, since: .now).stop(
+            StopPolicy(signal: SIGTERM, grace: grace, wholeGroup: false))
+    }
+
+    /// How long it has run.
+    package var age: Duration {
+        var now = timespec()
+        clock_gettime(CLOCK_BOOTTIME, &now)
+        let started = Double(startTicks) / Double(sysconf(Int32(_SC_CLK_TCK)))
+        let seconds = Double(now.tv_sec) + Double(now.tv_nsec) / 1e9 - started
+        return .seconds(max(0, seconds))
+    }
+
     private static let currentBootID: String = {
         let text = try? FileSystem.read("/proc/sys/kernel/random/boot_id", last: 128)
         return text?.split(separator: "\n").first.map(String.init) ?? ""

@@ -17,6 +17,8 @@ package struct ServerStatus: Sendable, Equatable {
     package let pid: pid_t?
     /// The port that clients use; nil before the first start.
     package let port: UInt16?
+    /// Nil when stopped.
+    package let runningFor: Duration?
     /// Where its output goes.
     package let logFile: String
 }

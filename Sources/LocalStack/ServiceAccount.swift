@@ -7,6 +7,9 @@ struct ServiceAccount: Sendable {
     let uid: uid_t
     let gid: gid_t
 
+    /// How the folders begin that hold data of stacks which the server's user cannot reach.
+    static let elsewhere = "/var/tmp/martlet-"
+
     /// This process's own user, or `postgres`, else `nobody`, when that is root.
     static func forPostgres() throws(StackError) -> ServiceAccount {
         guard geteuid() == 0 else { return ServiceAccount(user: nil, uid: geteuid(), gid: getegid()) }
@@ -29,18 +32,33 @@ struct ServiceAccount: Sendable {
         return (setpriv, ["--reuid=\(user)", "--regid=\(gid)", "--clear-groups", "--", executable] + arguments)
     }
 
-    /// Makes a folder that only this user can enter.
+    /// Where a folder of this user's lies, and makes it; only this user can enter it.
     ///
     /// Another user's server must be able to pass through every parent. Where it cannot (a folder below
-    /// /root, say) the data lives in `/var/tmp/martlet-HASH` and a symbolic link says so.
+    /// /root, say) the data lives in a folder of `/var/tmp`, and a symbolic link at `path` says which. The link is
+    /// all that ties the two: a stack that is made anew at the same path has none, and gets data of its own.
     /// - Returns: the path to use.
     func makePrivateFolder(_ path: String) throws(StackError) -> String {
         let parent = FileSystem.parent(of: path)
         try FileSystem.makeFolder(parent)
-        let place = canReach(parent) ? path : try fallback(for: path)
-        try FileSystem.makeFolder(place, mode: 0o700)
-        guard chown(place, uid, gid) == 0 else { throw FileSystem.failure("give the server the folder", place) }
-        return place
+        if let target = FileSystem.link(at: path), target.hasPrefix(Self.elsewhere) {
+            try checkOwner(of: FileSystem.parent(of: target))
+            return try claim(target)
+        }
+        if canReach(parent) { return try claim(path) }
+        guard !FileSystem.exists(path) else {
+            throw StackError(
+                .dataFolder, server: .postgres,
+                "user '\(user ?? "")' cannot reach '\(path)': let it pass through the folders above (chmod o+x)")
+        }
+        return try claim(try makeElsewhere(for: path))
+    }
+
+    /// Makes a folder, unless it exists, and gives it to this user alone.
+    func claim(_ folder: String) throws(StackError) -> String {
+        try FileSystem.makeFolder(folder, mode: 0o700)
+        guard chown(folder, uid, gid) == 0 else { throw FileSystem.failure("give the server the folder", folder) }
+        return folder
     }
 
     /// Writes a file that only this user can read.
@@ -62,25 +80,27 @@ struct ServiceAccount: Sendable {
         }
     }
 
-    private func fallback(for path: String) throws(StackError) -> String {
-        let base = Self.fallbackFolder(for: path)
-        try FileSystem.makeFolder(base, mode: 0o711)
-        // Anyone may make folders in /var/tmp: one that is not ours could be read or replaced by its owner.
-        var status = stat()
-        guard lstat(base, &status) == 0, status.st_mode & S_IFMT == S_IFDIR, status.st_uid == geteuid() else {
-            throw StackError(.dataFolder, server: .postgres, "'\(base)' belongs to somebody else; remove it")
-        }
+    /// A new place in `/var/tmp`, with a link to it at `path`.
+    private func makeElsewhere(for path: String) throws(StackError) -> String {
+        let base = Self.elsewhere + String(UInt64.random(in: .min ... .max), radix: 36)
+        guard mkdir(base, 0o711) == 0 else { throw FileSystem.failure("make the folder", base) }
+        // The umask may have taken bits away that the server's user needs.
+        chmod(base, 0o711)
         let place = "\(base)/data"
-        if symlink(place, path) != 0, errno != EEXIST {
-            throw FileSystem.failure("link the data folder at", path)
+        guard symlink(place, path) == 0 else {
+            let failure = FileSystem.failure("link the data folder at", path)
+            rmdir(base)
+            throw failure
         }
         return place
     }
 
-    /// Where the data of `path` lives when the server's user cannot reach it.
-    static func fallbackFolder(for path: String) -> String {
-        // FNV-1a, 64 bits: a name that is the same in every invocation, not a secret.
-        let hash = path.utf8.reduce(UInt64(0xcbf2_9ce4_8422_2325)) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
-        return "/var/tmp/martlet-\(String(hash, radix: 16))"
+    /// Anyone may make folders in `/var/tmp`: one that is not ours could be read or replaced by its owner.
+    private func checkOwner(of base: String) throws(StackError) {
+        try FileSystem.makeFolder(base, mode: 0o711)
+        var status = stat()
+        guard lstat(base, &status) == 0, status.st_mode & S_IFMT == S_IFDIR, status.st_uid == geteuid() else {
+            throw StackError(.dataFolder, server: .postgres, "'\(base)' belongs to somebody else; remove it")
+        }
     }
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 import StageSupport
 
 @main
@@ -21,4 +22,20 @@ struct Martlet: AsyncParsableCommand {
             ArtifactCommand.self,
             WorkerCommand.self, SchedulerCommand.self, SupervisorCommand.self, ServersCommand.self,
         ])
+
+    /// As ArgumentParser's own, which ends with 64 after wrong usage.
+    static func main() async {
+        do {
+            var command = try await asyncParseAsRoot()
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                try command.run()
+            }
+        } catch {
+            guard exitCode(for: error) == .validationFailure else { exit(withError: error) }
+            Terminal.complain(fullMessage(for: error))
+            Glibc.exit(ExitCodes.usage.rawValue)
+        }
+    }
 }

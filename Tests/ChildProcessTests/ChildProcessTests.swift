@@ -159,4 +159,16 @@ import Testing
         }
         return false
     }
+
+    @Test func aLifelineEndsForEveryChildWithItsOwner() async throws {
+        var lifeline: Lifeline? = try Lifeline()
+        let input = try #require(lifeline?.input)
+        let children = try (0..<2).map { _ in
+            try ChildProcess.spawn("cat", environment: ProcessEnvironment.minimal(), stdin: input)
+        }
+        // Nothing is ever written: there is nothing to wait for but the end that must not come yet.
+        #expect(await children[0].wait(atMost: .milliseconds(100)) == nil)
+        lifeline = nil
+        for child in children { #expect(await child.wait(atMost: .seconds(20)) == .exited(0)) }
+    }
 }

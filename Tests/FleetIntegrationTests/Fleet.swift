@@ -84,14 +84,16 @@ actor Fleet {
     }
 
     /// Starts `scheduler` or `scheduler-2`, or a worker `pool` or `pool-2`, and waits until it says that it works.
-    func start(_ name: String, variables: [String: String] = [:]) async throws {
+    func start(
+        _ name: String, variables: [String: String] = [:], arguments more: [String] = [], stdin: InputSource = .null
+    ) async throws {
         let pool = String(name.prefix { $0 != "-" })
-        let arguments = pool == "scheduler" ? ["scheduler"] : ["worker", "--pool", pool, "--name", name]
+        let arguments = (pool == "scheduler" ? ["scheduler"] : ["worker", "--pool", pool, "--name", name]) + more
         let log = logFile(name)
         let before = text(of: log).utf8.count
         let child = try ChildProcess.spawn(
             Self.program, arguments: arguments, environment: environment.merging(variables) { $1 },
-            workingDirectory: folder, stdout: .file(log), stderr: .file(log))
+            workingDirectory: folder, stdin: stdin, stdout: .file(log), stderr: .file(log))
         members[name] = child
         let word = pool == "scheduler" ? "scheduler ready" : "taking tasks"
         _ = try await eventually("\(name) works") {
@@ -106,6 +108,16 @@ actor Fleet {
             await member.wait()
             members[name] = nil
         }
+    }
+
+    /// Waits until the process has ended by itself.
+    func ended(_ name: String) async throws -> ExitStatus {
+        guard let member = members.removeValue(forKey: name) else { throw Unexpected("\(name) does not run") }
+        guard let status = await member.wait(atMost: .seconds(60)) else {
+            await member.terminate(grace: .seconds(10), wholeGroup: false)
+            throw Unexpected("\(name) does not end")
+        }
+        return status
     }
 
     /// SIGTERM; waits until the process has ended.
@@ -146,11 +158,18 @@ actor Fleet {
 
     /// Runs any program to its end, with the fleet's settings.
     nonisolated func command(_ program: String, _ words: [String], stdin: [UInt8] = []) async throws -> Answer {
+        try await Self.command(program, words, environment: environment, folder: folder, stdin: stdin)
+    }
+
+    /// Runs any program to its end.
+    static func command(
+        _ program: String, _ words: [String], environment: [String: String], folder: String? = nil, stdin: [UInt8] = []
+    ) async throws -> Answer {
         let child = try ChildProcess.spawn(
             program, arguments: words, environment: environment, workingDirectory: folder, stdin: .bytes(stdin),
             stdout: .pipe, stderr: .pipe, lineLimit: 64 << 20)
-        async let output = Self.text(child.stdoutLines)
-        async let complaint = Self.text(child.stderrLines)
+        async let output = text(child.stdoutLines)
+        async let complaint = text(child.stderrLines)
         return Answer(output: await output, complaint: await complaint, status: await child.wait())
     }
 

@@ -131,6 +131,51 @@ import Testing
         #expect(try await pid(.redis, in: stack) == nil)
     }
 
+    @Test func anInterruptedFirstStartOfPostgreSQLDoesNotSpoilTheNext() async throws {
+        let stack = try await TestServers.fresh(.epmd)
+        let start = Task { try await stack.start([.postgres]) }
+        let folder = stack.folder + "/postgresql"
+        // initdb writes this file first; seconds of work follow.
+        while access(folder + "/data.new/PG_VERSION", F_OK) != 0, access(folder + "/data/PG_VERSION", F_OK) != 0 {
+            try await Task.sleep(for: .milliseconds(2))
+        }
+        start.cancel()
+        _ = await start.result
+        try await stack.start([.postgres])
+        let database = try await stack.createDatabase("whole")
+        #expect(try await client("psql", ["-XAtc", "SELECT 1", database]) == "1")
+        try await stack.stop()
+    }
+
+    @Test(.enabled(if: geteuid() == 0, "only root lends PostgreSQL another user"))
+    func aNewStackAtAnOldPathThatPostgreSQLCannotReachHasDataOfItsOwn() async throws {
+        let parent = try await TestServers.fresh(.epmd).folder + "/private"
+        try #require(mkdir(parent, 0o700) == 0)
+        var places: Set<String> = []
+        for _ in 0..<2 {
+            let stack = try LocalStack(folder: parent + "/stack", options: .throwaway)
+            try await stack.start([.postgres])
+            try await stack.restart(.postgres)
+            let place = try await client("readlink", [stack.folder + "/postgresql/data"])
+            #expect(place.hasPrefix("/var/tmp/martlet-"))
+            places.insert(place)
+            try await stack.stop()
+            _ = try await client("rm", ["-rf", stack.folder])
+        }
+        #expect(places.count == 2)
+        for place in places {
+            _ = try await client("rm", ["-rf", String(place.dropLast("/data".count))])
+        }
+    }
+
+    @Test func othersMayPassThroughADataFolder() async throws {
+        let folder = try await TestServers.fresh(.epmd).folder + "/new/state"
+        try LocalStack.makeFolder(folder)
+        var status = stat()
+        try #require(stat(folder, &status) == 0)
+        #expect(status.st_mode & 0o777 == 0o711)
+    }
+
     @Test func concurrentStartsMakeOneServer() async throws {
         let folder = try await TestServers.fresh(.epmd).folder
         let stacks = try (0..<4).map { _ in try LocalStack(folder: folder, options: .throwaway) }

@@ -29,8 +29,9 @@ package struct ModelCache: Sendable {
         }
         try FileManager.default.createDirectory(
             atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-        let staging = directory + "/.fetching-" + UUID().uuidString
-        try FileManager.default.createDirectory(atPath: staging, withIntermediateDirectories: true)
+        // Held, so that what a killed worker leaves can be swept.
+        let hold = try HeldFolder(".fetching-" + UUID().uuidString, in: directory)
+        let staging = hold.path
         do {
             let store = ArtifactStore(client: storage, bucket: reference.bucket)
             let names = try await store.manifest(reference.location).entries.map(\.name)
@@ -47,6 +48,7 @@ package struct ModelCache: Sendable {
             throw error
         }
         if FileManager.default.fileExists(atPath: staging) { try FileManager.default.removeItem(atPath: staging) }
+        withExtendedLifetime(hold) {}
         makeRoom()
         return inside
     }

@@ -20,7 +20,8 @@ struct ArtifactCommand: AsyncParsableCommand {
 
 struct ArtifactPutCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "put", abstract: "Stores a file, in parallel parts when it is large, with its digest.")
+        commandName: "put", abstract: "Stores a file, in parallel parts when it is large, with its digest.",
+        discussion: "  martlet artifact put model.safetensors s3://martlet/scratch/model.safetensors")
 
     @OptionGroup var global: GlobalOptions
     @OptionGroup var format: OutputOptions
@@ -34,10 +35,13 @@ struct ArtifactPutCommand: AsyncParsableCommand {
     func run() async throws {
         try await ExitCodes.guarding {
             let services = Services(quiet: try global.load(), name: "martlet artifact")
-            let transport = services.transport()
-            let stored = try await services.storage(transport)
-                .upload(file: file, bucket: object.bucket, key: object.key)
-            await transport.close()
+            let stored = try await Signals.cancelling {
+                let transport = services.transport()
+                let stored = try await services.storage(transport)
+                    .upload(file: file, bucket: object.bucket, key: object.key)
+                await transport.close()
+                return stored
+            }
             ArtifactReport.show(stored, file: file, as: format.output)
         }
     }
@@ -45,7 +49,8 @@ struct ArtifactPutCommand: AsyncParsableCommand {
 
 struct ArtifactGetCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "get", abstract: "Fetches a file, in parallel ranges when it is large, and verifies its digest.")
+        commandName: "get", abstract: "Fetches a file, in parallel ranges when it is large, and verifies its digest.",
+        discussion: "  martlet artifact get s3://martlet/scratch/model.safetensors model.safetensors")
 
     @OptionGroup var global: GlobalOptions
     @OptionGroup var format: OutputOptions
@@ -59,17 +64,20 @@ struct ArtifactGetCommand: AsyncParsableCommand {
     func run() async throws {
         try await ExitCodes.guarding {
             let services = Services(quiet: try global.load(), name: "martlet artifact")
-            let transport = services.transport()
-            let stored = try await services.storage(transport)
-                .download(bucket: object.bucket, key: object.key, toFile: file)
-            await transport.close()
+            let stored = try await Signals.cancelling {
+                let transport = services.transport()
+                let stored = try await services.storage(transport)
+                    .download(bucket: object.bucket, key: object.key, toFile: file)
+                await transport.close()
+                return stored
+            }
             ArtifactReport.show(stored, file: file, as: format.output)
         }
     }
 }
 
 /// `s3://bucket/key` on a command line.
-struct ObjectAddress: ExpressibleByArgument {
+struct ObjectAddress: ExpressibleByArgument, Sendable {
     let bucket: String
     let key: String
 

@@ -11,7 +11,9 @@ import Telemetry
 
 struct EventCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "event", abstract: "Tells the fleet of new data.", subcommands: [PublishCommand.self])
+        commandName: "event", abstract: "Tells the fleet of new data.",
+        discussion: "  martlet event publish security-qa --parameter source=s3://data/cwe.jsonl --wait",
+        subcommands: [PublishCommand.self])
 }
 
 struct PublishCommand: AsyncParsableCommand {

@@ -104,17 +104,17 @@ struct FailedShowCommand: AsyncParsableCommand {
             let record = try await ledger.run(try await ledger.findRun(id))
             switch format.output {
             case .json: print(try JSONText.of(record.failures))
-            case .table: print(RunReport(record).text, terminator: "")
+            case .table: Terminal.show(RunReport(record).text, terminator: "")
             }
         }
     }
 
     private func show(_ letter: DeadLetter) {
-        print("received      \(letter.receivedAt)")
-        print("queue         \(letter.queue)")
-        print("reason        \(letter.reason)")
-        print("content type  \(letter.contentType ?? "-")")
-        print("headers       \(letter.headers.canonicalJSON)")
+        Terminal.show("received      \(letter.receivedAt)")
+        Terminal.show("queue         \(letter.queue)")
+        Terminal.show("reason        \(letter.reason)")
+        Terminal.show("content type  \(letter.contentType ?? "-")")
+        Terminal.show("headers       \(letter.headers.canonicalJSON)")
         let body = letter.body ?? []
         print(
             "body          \(letter.bodyBytes) bytes"
@@ -122,22 +122,5 @@ struct FailedShowCommand: AsyncParsableCommand {
         let shown = body.prefix(4_096)
         print("")
         print(String(validating: shown, as: UTF8.self)?.escapingControls ?? Data(shown).base64EncodedString())
-    }
-}
-
-extension String {
-    /// Control characters as escapes: what strangers sent must not drive the terminal.
-    var escapingControls: String {
-        var text = ""
-        for scalar in unicodeScalars {
-            if scalar == "\n" || scalar == "\t"
-                || scalar.value >= 0x20 && scalar.value != 0x7F && !(0x80...0x9F).contains(scalar.value)
-            {
-                text.unicodeScalars.append(scalar)
-            } else {
-                text += "\\u{\(String(scalar.value, radix: 16))}"
-            }
-        }
-        return text
     }
 }

@@ -2,6 +2,7 @@ import ArgumentParser
 import ChildProcess
 import Configuration
 import Foundation
+import Glibc
 import Logging
 import Pipeline
 import StageSupport
@@ -10,6 +11,10 @@ import WorkerRuntime
 struct ModelCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "model", abstract: "Base models in the object store.",
+        discussion: """
+              martlet model import smollm2-135m-instruct --gguf SmolLM2.gguf
+              martlet model list
+            """,
         subcommands: [ModelImportCommand.self, ModelListCommand.self])
 }
 
@@ -58,25 +63,33 @@ struct ModelImportCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await ExitCodes.guarding {
-            let settings = try global.load()
-            let logger = Logger(label: "martlet.model") { _ in SwiftLogNoOpLogHandler() }
-            let services = Services(configuration: settings, name: "martlet model", logger: logger)
-            let transport = services.transport()
-            let models = BaseModels(storage: try services.storage(transport), bucket: settings.s3.bucket)
-            if ifMissing, let known = try await models.list().first(where: { $0.name == name }) {
-                try show(known, note: "is there already")
-                return
+            let (model, note) = try await Signals.cancelling { try await importModel() }
+            switch format.output {
+            case .table: Terminal.show("\(model.name) \(note): \(model.bytes) bytes, digest \(model.digest)")
+            case .json: print(try JSONText.of(model))
             }
-            let folder = try AbsolutePath.of(settings.paths.state) + "/import-" + UUID().uuidString
-            defer { try? FileManager.default.removeItem(atPath: folder) }
-            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-            let report = try await convert(into: folder, python: try PythonEnvironments.stages(settings))
-            let model = try await models.store(
-                directory: folder + "/output", name: name, digest: report["digest"]?.stringValue ?? "",
-                parameters: report["parameters"]?.intValue, architecture: report["architecture"]?.stringValue,
-                licence: report["licence"]?.stringValue, source: report["source"] ?? .null, importedAt: .now)
-            try show(model, note: "imported")
         }
+    }
+
+    private func importModel() async throws -> (BaseModel, note: String) {
+        let settings = try global.load()
+        let logger = Logger(label: "martlet.model") { _ in SwiftLogNoOpLogHandler() }
+        let services = Services(configuration: settings, name: "martlet model", logger: logger)
+        let transport = services.transport()
+        let models = BaseModels(storage: try services.storage(transport), bucket: settings.s3.bucket)
+        if ifMissing, let known = try await models.list().first(where: { $0.name == name }) {
+            return (known, "is there already")
+        }
+        let state = try AbsolutePath.of(settings.paths.state)
+        HeldFolder.sweep(state, prefix: "import-")
+        let folder = try HeldFolder("import-" + UUID().uuidString, in: state)
+        defer { folder.remove() }
+        let report = try await convert(into: folder.path, python: try PythonEnvironments.stages(settings))
+        let model = try await models.store(
+            directory: folder.path + "/output", name: name, digest: report["digest"]?.stringValue ?? "",
+            parameters: report["parameters"]?.intValue, architecture: report["architecture"]?.stringValue,
+            licence: report["licence"]?.stringValue, source: report["source"] ?? .null, importedAt: .now)
+        return (model, "imported")
     }
 
     private func convert(into folder: String, python: PythonStage.Environment) async throws -> JSONValue {
@@ -94,6 +107,21 @@ struct ModelImportCommand: AsyncParsableCommand {
         let child = try ChildProcess.spawn(
             python.interpreter, arguments: ["-m", "martlet_stages", "import-model", "--spec", file],
             environment: variables, workingDirectory: folder, stdout: .pipe, stderr: .file(folder + "/log"))
+        return try await withTaskCancellationHandler {
+            do {
+                return try await Self.result(of: child, log: folder + "/log")
+            } catch {
+                // It must not write into a folder that is about to go.
+                child.signalGroup(SIGKILL)
+                await child.wait()
+                throw error
+            }
+        } onCancel: {
+            child.signalGroup(SIGKILL)
+        }
+    }
+
+    private static func result(of child: ChildProcess, log: String) async throws -> JSONValue {
         var result: JSONValue?
         if let lines = child.stdoutLines {
             for await line in lines {
@@ -114,17 +142,10 @@ struct ModelImportCommand: AsyncParsableCommand {
         }
         let status = await child.wait()
         guard let result, status.isSuccess else {
-            let log = (try? String(contentsOfFile: folder + "/log", encoding: .utf8)) ?? ""
-            throw StageFailure(.permanent, "model.import", "the import ended with \(status): \(log.suffix(2_000))")
+            let text = (try? String(contentsOfFile: log, encoding: .utf8)) ?? ""
+            throw StageFailure(.permanent, "model.import", "the import ended with \(status): \(text.suffix(2_000))")
         }
         return result
-    }
-
-    private func show(_ model: BaseModel, note: String) throws {
-        switch format.output {
-        case .table: print("\(model.name) \(note): \(model.bytes) bytes, digest \(model.digest)")
-        case .json: print(try JSONText.of(model))
-        }
     }
 }
 

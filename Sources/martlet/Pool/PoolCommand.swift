@@ -7,6 +7,10 @@ import Pipeline
 struct PoolCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "pool", abstract: "Worker pools: how many workers, what they do.",
+        discussion: """
+              martlet pool list
+              martlet pool scale train=2
+            """,
         subcommands: [PoolListCommand.self, PoolScaleCommand.self])
 }
 
@@ -72,9 +76,17 @@ struct PoolScaleCommand: AsyncParsableCommand {
             """)
 
     @OptionGroup var global: GlobalOptions
+    @OptionGroup var format: OutputOptions
 
     @Argument(help: "pool=count, any number of them.")
     var sizes: [String]
+
+    private struct Size: Encodable {
+        var pool: String
+        var desired: Int
+        /// Whether a supervisor of this machine starts and stops the workers.
+        var supervised: Bool
+    }
 
     func validate() throws { _ = try parsed() }
 
@@ -107,7 +119,18 @@ struct PoolScaleCommand: AsyncParsableCommand {
                 }
                 try await ledger.setPool(pool, desired: count, actor: Actor.name)
                 try await coordinator.setDesired(pool: pool, workers: count)
-                print("\(pool): \(count)")
+            }
+            let state = try AbsolutePath.of(settings.paths.state)
+            let isSupervised = SupervisorLock.holder(state: state) != nil
+            switch format.output {
+            case .table: for (pool, count) in try parsed() { print("\(pool): \(count)") }
+            case .json:
+                print(
+                    try JSONText.of(
+                        try parsed().map { Size(pool: $0.pool, desired: $0.count, supervised: isSupervised) }))
+            }
+            if !isSupervised {
+                Terminal.complain("no supervisor runs on this machine: the next `martlet up` starts as many")
             }
         }
     }

@@ -12,8 +12,13 @@ import Scheduler
 actor LocalFleet {
     private struct Member {
         var child: ChildProcess
+        var identity: ProcessIdentity?
         var startedAt: ContinuousClock.Instant
         var started: Timestamp
+        /// Of health and metrics.
+        var port: UInt16
+        /// Whether it has said so once.
+        var isReady = false
     }
 
     /// A place in the fleet that should be filled; it outlives the processes that fill it.
@@ -25,7 +30,7 @@ actor LocalFleet {
         var name: String { pool.map { "\($0)-\(number)" } ?? "scheduler" }
     }
 
-    private let state: String
+    private let stack: LocalStack
     private let config: String?
     private let coordinator: Coordinator
     private let ledger: Ledger
@@ -38,14 +43,17 @@ actor LocalFleet {
     private var restarts: [Seat: Int] = [:]
     private var backoffs: [Seat: RestartBackoff] = [:]
     private var notBefore: [Seat: ContinuousClock.Instant] = [:]
+    /// The input of every member: it ends with this process, and the members with it.
+    private let lifeline: Lifeline
     /// Rung when a process ends or a pool's size changes.
     private let bell = Bell()
 
     init(
-        state: String, config: String?, coordinator: Coordinator, ledger: Ledger, pipelines: String, grace: Duration,
-        board: StatusBoard, logger: Logger
-    ) {
-        self.state = state
+        stack: LocalStack, config: String?, coordinator: Coordinator, ledger: Ledger, pipelines: String,
+        grace: Duration, board: StatusBoard, logger: Logger
+    ) throws {
+        self.stack = stack
+        lifeline = try Lifeline()
         self.config = config
         self.coordinator = coordinator
         self.ledger = ledger
@@ -76,12 +84,13 @@ actor LocalFleet {
         reap()
         for seat in wanted where members[seat] == nil {
             if let time = notBefore[seat], time > .now { continue }
-            start(seat)
+            await start(seat)
         }
         let surplus = members.keys.filter { !wanted.contains($0) && !draining.contains($0) }
         for seat in surplus { drain(seat) }
+        await askWhoIsReady()
         publish()
-        if wanted.allSatisfy({ members[$0] != nil }) { board.ready() }
+        if wanted.allSatisfy({ members[$0]?.isReady == true }) { board.ready() }
     }
 
     /// A worker for every pool that a pipeline names, unless somebody said how many.
@@ -128,16 +137,25 @@ actor LocalFleet {
 
     // MARK: Processes
 
-    private func start(_ seat: Seat) {
+    private var logFolder: String { stack.folder + "/log" }
+
+    private func start(_ seat: Seat) async {
         var arguments = seat.pool.map { ["worker", "--pool", $0, "--name", seat.name] } ?? ["scheduler"]
+        arguments.append("--until-end-of-input")
         if let config { arguments += ["--config", config] }
-        let log = state + "/log/\(seat.name).log"
+        let log = "\(logFolder)/\(seat.name).log"
         do {
-            try FileManager.default.createDirectory(atPath: state + "/log", withIntermediateDirectories: true)
+            try FileManager.default.createDirectory(atPath: logFolder, withIntermediateDirectories: true)
+            // One address in the settings cannot be every member's.
+            let port = try await stack.reservePort(for: "http-" + seat.name)
+            var environment = ProcessEnvironment.current()
+            environment["MARTLET_HTTP_FILE"] = nil
+            environment["MARTLET_HTTP"] = "127.0.0.1:\(port)"
             let child = try ChildProcess.spawn(
-                OwnExecutable.path, arguments: arguments, environment: ProcessEnvironment.current(),
+                OwnExecutable.path, arguments: arguments, environment: environment, stdin: lifeline.input,
                 stdout: .file(log), stderr: .file(log))
-            members[seat] = Member(child: child, startedAt: .now, started: .now)
+            members[seat] = Member(
+                child: child, identity: ProcessIdentity.of(child.pid), startedAt: .now, started: .now, port: port)
             logger.notice("started", metadata: ["name": "\(seat.name)", "pid": "\(child.pid)"])
             // Unstructured: it lives as long as the process.
             Task { [bell] in
@@ -160,6 +178,7 @@ actor LocalFleet {
                 continue
             }
             restarts[seat, default: 0] += 1
+            board.note("\(seat.name) ended with \(status); \(logFolder)/\(seat.name).log tells more")
             var backoff = backoffs[seat] ?? RestartBackoff()
             let delay = backoff.delay(afterUptime: .now - member.startedAt)
             backoffs[seat] = backoff
@@ -178,6 +197,21 @@ actor LocalFleet {
                 }
             }
         }
+    }
+
+    /// Asks the members that have not been ready yet.
+    private func askWhoIsReady() async {
+        let ready = await withTaskGroup(of: Seat?.self) { group in
+            for (seat, member) in members where !member.isReady {
+                group.addTask {
+                    await LocalStack.httpStatus(port: member.port, path: "/readyz") == 200 ? seat : nil
+                }
+            }
+            var seats: [Seat] = []
+            for await case let seat? in group { seats.append(seat) }
+            return seats
+        }
+        for seat in ready { members[seat]?.isReady = true }
     }
 
     private func drain(_ seat: Seat) {
@@ -204,16 +238,19 @@ actor LocalFleet {
         board.set(
             members.sorted { $0.key.name < $1.key.name }.map { seat, member in
                 StatusBoard.Process(
-                    name: seat.name, pid: member.child.pid, startedAt: member.started, restarts: restarts[seat] ?? 0)
+                    name: seat.name, pid: member.child.pid, identity: member.identity, port: member.port,
+                    isReady: member.isReady, startedAt: member.started, restarts: restarts[seat] ?? 0)
             })
     }
 
     // MARK: Changes
 
-    /// Until a process ends or a pool's size changes, two seconds at most.
+    /// Until a process ends or a pool's size changes, two seconds at most; less while a new process gets ready, which
+    /// it tells nobody by itself.
     private func waitForChange() async {
-        let soonest = notBefore.values.filter { $0 > .now }.min()
-        let limit = min(.seconds(2), soonest.map { $0 - .now } ?? .seconds(2))
+        let isStarting = members.values.contains { !$0.isReady && .now - $0.startedAt < .seconds(60) }
+        let soonest = notBefore.values.filter { $0 > .now }.min().map { $0 - .now }
+        let limit = min(isStarting ? .milliseconds(200) : .seconds(2), soonest ?? .seconds(2))
         await bell.wait(atMost: limit)
     }
 

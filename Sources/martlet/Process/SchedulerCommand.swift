@@ -21,6 +21,7 @@ struct SchedulerCommand: AsyncParsableCommand {
             """)
 
     @OptionGroup var global: GlobalOptions
+    @OptionGroup var life: LifeOptions
 
     func run() async throws {
         try await ExitCodes.guarding {
@@ -55,7 +56,7 @@ struct SchedulerCommand: AsyncParsableCommand {
                 configuration: configuration, logger: logger)
             // Unstructured: a signal ends it from outside.
             let work = Task { try await scheduler.run() }
-            let signals = Signals { work.cancel() }
+            let signals = life.signals { work.cancel() }
             logger.notice("scheduler ready")
             try await work.value
             withExtendedLifetime(signals) {}

@@ -1,4 +1,5 @@
 import Foundation
+import LocalStack
 import Pipeline
 import Synchronization
 
@@ -25,6 +26,12 @@ final class StatusBoard: Sendable {
     struct Process: Codable {
         var name: String
         var pid: Int32
+        /// With it another invocation can tell this process from a later one of the same id.
+        var identity: ProcessIdentity?
+        /// Where it serves health and metrics on the loopback address.
+        var port: UInt16?
+        /// Whether it has been ready since it was started.
+        var isReady: Bool?
         var startedAt: Timestamp
         var restarts: Int
     }
@@ -37,7 +44,10 @@ final class StatusBoard: Sendable {
         document = Mutex(Document(phase: .stopped, pid: getpid(), updatedAt: .now))
     }
 
-    func begin() { change { $0 = Document(phase: .starting, pid: getpid(), updatedAt: .now) } }
+    /// - Parameter processes: what an earlier supervisor left.
+    func begin(with processes: [Process]) {
+        change { $0 = Document(phase: .starting, pid: getpid(), processes: processes, updatedAt: .now) }
+    }
     func note(_ text: String) { change { $0.notes = ($0.notes + [text]).suffix(200) } }
     func ready() { change { $0.phase = .ready } }
     func stopping() {
@@ -51,12 +61,7 @@ final class StatusBoard: Sendable {
         }
     }
 
-    func fail(_ reason: String) {
-        change { document in
-            document.phase = .failed
-            document.notes.append(reason)
-        }
-    }
+    func fail() { change { $0.phase = .failed } }
 
     func set(_ processes: [Process]) { change { $0.processes = processes } }
 

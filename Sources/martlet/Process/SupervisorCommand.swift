@@ -21,7 +21,7 @@ struct SupervisorCommand: AsyncParsableCommand {
             _ = ProcessSetup.begin(settings)
             let supervisor = try Supervisor(
                 state: try AbsolutePath.of(settings.paths.state), config: global.config,
-                logger: Logger(label: "martlet.supervisor"))
+                grace: .seconds(settings.workerGrace), logger: Logger(label: "martlet.supervisor"))
             // Unstructured: a signal ends it from outside.
             let work = Task { try await supervisor.run() }
             let signals = Signals { work.cancel() }

@@ -28,6 +28,7 @@ struct WorkerCommand: AsyncParsableCommand {
             """)
 
     @OptionGroup var global: GlobalOptions
+    @OptionGroup var life: LifeOptions
 
     @Option(help: "The pool, and so the queue, to take tasks from.")
     var pool: String
@@ -40,6 +41,8 @@ struct WorkerCommand: AsyncParsableCommand {
 
     func validate() throws {
         guard (1...1_000).contains(slots) else { throw ValidationError("--slots must be from 1 to 1000.") }
+        // It names a folder.
+        guard name?.contains("/") != true else { throw ValidationError("--name must have no slash.") }
     }
 
     func run() async throws {
@@ -54,10 +57,17 @@ struct WorkerCommand: AsyncParsableCommand {
             let transport = services.transport()
             let storage = try services.storage(transport)
             let state = try AbsolutePath.of(settings.paths.state)
+            let work = try HeldFolder(id, in: state + "/work")
+            let swept =
+                HeldFolder.sweep(state + "/work") + HeldFolder.sweep(state, prefix: "import-")
+                + HeldFolder.sweep(state + "/models", prefix: ".fetching-")
+            if !swept.isEmpty {
+                logger.notice("removed what was left behind", metadata: ["folders": "\(swept.joined(separator: " "))"])
+            }
             let configuration = WorkerConfiguration(
                 id: id, pool: pool, slots: slots, lease: .seconds(settings.scheduler.lease),
                 heartbeat: .seconds(settings.scheduler.heartbeat), grace: .seconds(settings.workerGrace),
-                workDirectory: state + "/work/" + id, bucket: settings.s3.bucket, host: ProcessSetup.host)
+                workDirectory: work.path, bucket: settings.s3.bucket, host: ProcessSetup.host)
             let worker = Worker(
                 configuration: configuration,
                 services: WorkerServices(
@@ -74,12 +84,12 @@ struct WorkerCommand: AsyncParsableCommand {
                     ReadinessCheck("rabbitmq") { try await broker.checkConnection() },
                     ReadinessCheck("redis") { try await coordinator.ping() },
                 ], logger: logger)
-            let signals = Signals { worker.drain() }
+            let signals = life.signals { worker.drain() }
             try await Patience.until(.seconds(60), logger: logger, "reaching RabbitMQ") {
                 try await broker.client.connect()
             }
             try await worker.run()
-            withExtendedLifetime(signals) {}
+            withExtendedLifetime((signals, work)) {}
             await broker.client.close()
             await health.stop()
             logger.notice("worker stopped")

@@ -12,9 +12,11 @@ struct RunLogsCommand: AsyncParsableCommand {
               martlet run logs latest
               martlet run logs r1k7 --stage train --attempt 2
               martlet run logs latest --stage train --follow
+              martlet run logs latest --output json     a JSON object per line
             """)
 
     @OptionGroup var global: GlobalOptions
+    @OptionGroup var format: OutputOptions
 
     @Argument(help: "The run's id, its beginning, or `latest`.")
     var run: String
@@ -44,7 +46,9 @@ struct RunLogsCommand: AsyncParsableCommand {
                 coordinator: try services.coordinator(), storage: try services.storage(services.transport()),
                 bucket: settings.s3.bucket, run: id)
             if follow {
-                try await source.follow(ledger: ledger, stage: stage)
+                try await source.follow(ledger: ledger, stage: stage, attempt: attempt) { stage, attempt, line in
+                    try write(line, of: stage, attempt, before: "\(stage)  ")
+                }
             } else {
                 try await print(record, from: source)
             }
@@ -56,11 +60,25 @@ struct RunLogsCommand: AsyncParsableCommand {
         for task in record.tasks where stage == nil || task.stage == stage {
             // The attempt that counts now may not have begun: then the one before it has the story.
             let last = task.startedAt == nil && task.state == .ready ? task.attempt - 1 : task.attempt
-            guard let text = try await source.whole(stage: task.stage, attempt: attempt ?? last) else { continue }
+            let lines = try await source.whole(stage: task.stage, attempt: attempt ?? last)
+            guard !lines.isEmpty else { continue }
             isFound = true
-            if stage == nil { Terminal.write("── \(task.stage), attempt \(attempt ?? last)\n") }
-            Terminal.write(text)
+            if stage == nil, format.output == .table {
+                Terminal.write("── \(task.stage), attempt \(attempt ?? last)\n")
+            }
+            for line in lines { try write(line, of: task.stage, attempt ?? last) }
         }
         guard isFound else { throw LedgerError(.notFound, "there are no logs yet for what was asked") }
+    }
+
+    private func write(_ line: String, of stage: String, _ attempt: Int, before prefix: String = "") throws {
+        switch format.output {
+        case .table: Terminal.write(prefix + Terminal.safe(line) + "\n")
+        case .json:
+            let object: JSONValue = .object([
+                "stage": .string(stage), "attempt": .int(Int64(attempt)), "line": .string(line),
+            ])
+            Terminal.write(object.canonicalJSON + "\n")
+        }
     }
 }

@@ -33,7 +33,7 @@ struct RunReportCommand: AsyncParsableCommand {
             await addChampion(to: &report, services)
             switch format.output {
             case .json: print(try JSONText.of(report))
-            case .table: print(report.text, terminator: "")
+            case .table: Terminal.show(report.text, terminator: "")
             }
             switch report.state {
             case .succeeded: return

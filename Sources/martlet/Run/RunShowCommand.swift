@@ -24,7 +24,7 @@ struct RunShowCommand: AsyncParsableCommand {
             let record = try await ledger.run(try await ledger.findRun(run))
             switch format.output {
             case .json: print(try JSONText.of(record))
-            case .table: print(RunReport(record).text, terminator: "")
+            case .table: Terminal.show(RunReport(record).text, terminator: "")
             }
         }
     }

@@ -7,9 +7,12 @@ struct RunWatch {
     let run: RunID
     let ledger: Ledger
     let coordinator: Coordinator
+    let format: OutputOptions
 
-    /// - Returns: how the run ended, once everything that runs always has ended as well.
-    func follow() async throws -> RunState {
+    private var isDrawn: Bool { format.output == .table && Terminal.isInteractive }
+
+    /// - Returns: the run as it ended, once everything that runs always has ended as well.
+    func follow() async throws -> RunRecord {
         var screen = Screen()
         var told: [String: String] = [:]
         var losses = 0
@@ -27,13 +30,18 @@ struct RunWatch {
                 continue
             }
             let isOver = record.state.isTerminal && record.tasks.allSatisfy(\.state.isTerminal)
-            if Terminal.isInteractive {
+            if isDrawn {
                 screen.draw(RunDrawing(record: record, progress: progress, width: Terminal.width).lines)
             } else {
-                for line in changes(record, progress, &told) { Terminal.write(line + "\n") }
+                for line in changes(record, progress, &told) {
+                    switch format.output {
+                    case .table: Terminal.write(Terminal.safe(line) + "\n")
+                    case .json: Terminal.complain(line)
+                    }
+                }
             }
-            if isOver { return record.state }
-            try await Task.sleep(for: .milliseconds(Terminal.isInteractive ? 250 : 1_000))
+            if isOver { return record }
+            try await Task.sleep(for: .milliseconds(isDrawn ? 250 : 1_000))
         }
     }
 
@@ -79,7 +87,7 @@ struct Screen {
     mutating func draw(_ lines: [String]) {
         // Up to the block's first line, each line cleared to its end, whatever is below cleared too.
         var text = height > 0 ? "\u{1B}[\(height)A\r" : ""
-        for line in lines { text += line + "\u{1B}[K\n" }
+        for line in lines { text += Terminal.safe(line) + "\u{1B}[K\n" }
         text += "\u{1B}[J"
         Terminal.write(text)
         height = lines.count

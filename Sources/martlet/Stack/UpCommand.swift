@@ -3,6 +3,7 @@ import ChildProcess
 import Configuration
 import Foundation
 import LocalStack
+import Pipeline
 
 struct UpCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -18,6 +19,7 @@ struct UpCommand: AsyncParsableCommand {
             """)
 
     @OptionGroup var global: GlobalOptions
+    @OptionGroup var format: OutputOptions
 
     @Option(help: "Seconds to wait until everything is ready.")
     var timeout = 300
@@ -25,48 +27,67 @@ struct UpCommand: AsyncParsableCommand {
     func run() async throws {
         try await ExitCodes.guarding {
             let state = try AbsolutePath.of(try global.load().paths.state)
-            if SupervisorLock.holder(state: state) != nil, StatusBoard.read(state: state)?.phase == .ready {
-                print("already running; `martlet status` shows what")
-                return
-            }
+            try LocalStack.makeFolder(state)
             try FileManager.default.createDirectory(
                 atPath: state + "/log", withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-            if SupervisorLock.holder(state: state) == nil {
-                var arguments = ["supervisor"]
-                if let config = global.config { arguments += ["--config", config] }
-                let log = state + "/log/supervisor.log"
-                try? FileManager.default.removeItem(atPath: state + "/supervisor.json")
-                _ = try ChildProcess.spawn(
-                    OwnExecutable.path, arguments: arguments, environment: ProcessEnvironment.current(),
-                    stdout: .file(log), stderr: .file(log))
-            }
-            try await follow(state: state)
+            try await bringUp(state)
         }
     }
 
-    private func follow(state: String) async throws {
-        let deadline = ContinuousClock.now + .seconds(timeout)
+    private func bringUp(_ state: String) async throws {
         let began = ContinuousClock.now
-        var shown = 0
+        let deadline = began + .seconds(timeout)
+        var isToldOfStop = false
         while ContinuousClock.now < deadline {
-            if let board = StatusBoard.read(state: state) {
-                for note in board.notes.dropFirst(shown) { print("  " + note) }
-                shown = max(shown, board.notes.count)
-                switch board.phase {
-                case .ready:
-                    let seconds = (began.duration(to: .now) / .seconds(1)).formatted(
-                        .number.precision(.fractionLength(1)))
-                    print("ready after \(seconds) s; `martlet status` shows what runs where")
-                    return
-                case .failed:
-                    Terminal.complain("martlet: the stack did not start; \(state)/log/supervisor.log tells more")
-                    throw ExitCodes.failed
-                case .starting, .stopping, .stopped: break
+            let startup: Startup
+            if let holder = SupervisorLock.holder(state: state) {
+                startup = Startup(state: state, pid: holder)
+                switch startup.board?.phase {
+                case .ready: return try finish("already running; `martlet status` shows what", after: began)
+                case .starting, nil: break
+                case .stopping, .stopped, .failed:
+                    if !isToldOfStop { format.note("the stack is stopping; it is started again after that") }
+                    isToldOfStop = true
+                    // Nobody tells when a lock is given back.
+                    try await Task.sleep(for: .milliseconds(100))
+                    continue
                 }
+            } else {
+                startup = try Startup.launch(state: state, config: global.config)
             }
-            try await Task.sleep(for: .milliseconds(100))
+            switch try await startup.follow(until: deadline, note: format.note) {
+            case .ready:
+                let seconds = (began.duration(to: .now) / .seconds(1)).formatted(.number.precision(.fractionLength(1)))
+                return try finish("ready after \(seconds) s; `martlet status` shows what runs where", after: began)
+            case .ended: throw complain(startup)
+            case .replaced: continue
+            case .timedOut:
+                let missing = (startup.board?.processes ?? []).filter { $0.isReady == false }.map(\.name)
+                if !missing.isEmpty { Terminal.complain("martlet: not ready: \(missing.joined(separator: ", "))") }
+            }
         }
-        Terminal.complain("martlet: not ready after \(timeout) s; \(state)/log/supervisor.log tells more")
+        Terminal.complain("martlet: not ready after \(timeout) s; \(Startup.log(state)) tells more")
         throw ExitCodes.unreachable
+    }
+
+    /// Says why the supervisor ended.
+    /// - Returns: its own exit code, where that is one of a command.
+    private func complain(_ startup: Startup) -> ExitCode {
+        let status = startup.child?.exitStatus
+        Terminal.complain("martlet: the supervisor ended with \(status.map { "\($0)" } ?? "an unknown status")")
+        for line in startup.logTail { Terminal.complain("  | " + line) }
+        if case .exited(let code) = status, (1...5).contains(code) { return ExitCode(code) }
+        return ExitCodes.failed
+    }
+
+    private func finish(_ text: String, after began: ContinuousClock.Instant) throws {
+        switch format.output {
+        case .table: print(text)
+        case .json:
+            print(
+                JSONValue.object([
+                    "state": .string("ready"), "seconds": .double(began.duration(to: .now) / .seconds(1)),
+                ]).canonicalJSON)
+        }
     }
 }

@@ -29,13 +29,19 @@ enum ExitCodes {
             case .refused: return refused
             default: return failed
             }
-        case is ConfigurationError: return usage
+        case is ConfigurationError, is PipelineError: return usage
         case let error as StageFailure:
             return error.failure.code == "model.unknown" ? notFound : failed
-        case let error as AMQPError: return error.isRetryable ? unreachable : failed
-        case let error as RedisError: return error.isRetryable ? unreachable : failed
-        case let error as PostgresError: return error.isRetryable ? unreachable : failed
-        case let error as S3Error: return error.isRetryable ? unreachable : failed
+        case let error as AMQPError:
+            return error.code == .accessRefused ? refused : error.isRetryable ? unreachable : failed
+        case let error as RedisError: return error.isTransient ? unreachable : failed
+        case let error as PostgresError: return error.isTransient ? unreachable : failed
+        case let error as S3Error:
+            switch error.code {
+            case .accessDenied, .signatureRefused: return refused
+            case .noSuchBucket, .noSuchKey: return notFound
+            default: return error.isRetryable ? unreachable : failed
+            }
         case let error as MLflowError: return error.isRetryable ? unreachable : failed
         case let error as HTTPError: return error.isRetryable ? unreachable : failed
         default: return failed

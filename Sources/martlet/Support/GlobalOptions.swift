@@ -22,4 +22,12 @@ enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
 struct OutputOptions: ParsableArguments {
     @Option(name: [.customShort("o"), .long], help: "table for people, json for programs.")
     var output = OutputFormat.table
+
+    /// What happens on the way, for people: beside the document that a program reads.
+    func note(_ text: String) {
+        switch output {
+        case .table: print("  " + text)
+        case .json: Terminal.complain("  " + text)
+        }
+    }
 }

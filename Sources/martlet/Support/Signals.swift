@@ -1,23 +1,64 @@
 import Dispatch
 import Glibc
 
-/// SIGTERM and SIGINT as a call instead of an end.
+/// SIGTERM, SIGINT and SIGHUP as a call instead of an end.
 final class Signals: Sendable {
     // Proof: made once, cancelled in deinit, never changed; dispatch sources are thread-safe.
-    private nonisolated(unsafe) let sources: [any DispatchSourceSignal]
+    private nonisolated(unsafe) let sources: [any DispatchSourceProtocol]
 
-    /// - Parameter handler: called at the first and every further signal.
-    init(_ numbers: [Int32] = [SIGTERM, SIGINT], handler: @escaping @Sendable () -> Void) {
-        sources = numbers.map { number in
-            signal(number, SIG_IGN)
+    /// - Parameters:
+    ///   - input: a descriptor whose end counts as a signal; what comes from it is thrown away.
+    ///   - handler: called at the first and every further signal.
+    init(orEndOf input: Int32? = nil, handler: @escaping @Sendable () -> Void) {
+        var sources: [any DispatchSourceProtocol] = [SIGTERM, SIGINT, SIGHUP].compactMap { number in
+            // nohup(1) means that the end of a terminal is nothing to this process.
+            if Self.isIgnored(signal(number, SIG_IGN)), number == SIGHUP { return nil }
             let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
             source.setEventHandler(handler: handler)
             source.resume()
             return source
         }
+        if let input {
+            let source = DispatchSource.makeReadSource(fileDescriptor: input, queue: .global())
+            source.setEventHandler {
+                var bytes = [UInt8](repeating: 0, count: 512)
+                let count = read(input, &bytes, bytes.count)
+                guard count == 0 || count < 0 && errno != EINTR && errno != EAGAIN else { return }
+                // The end would be told again and again.
+                source.cancel()
+                handler()
+            }
+            source.resume()
+            sources.append(source)
+        }
+        self.sources = sources
     }
 
     deinit {
         for source in sources { source.cancel() }
     }
+
+    private static func isIgnored(_ handler: sighandler_t?) -> Bool {
+        unsafeBitCast(handler, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self)
+    }
+
+    /// Runs `body` in a task that the first signal cancels, so that what it holds is given back before the process ends.
+    /// - Throws: ``Interrupted`` after a signal, whatever became of the error that it caused.
+    static func cancelling<Value: Sendable>(
+        _ body: @escaping @Sendable () async throws -> Value
+    ) async throws -> Value {
+        // Unstructured: a signal ends it from outside.
+        let work = Task(operation: body)
+        let signals = Signals { work.cancel() }
+        defer { withExtendedLifetime(signals) {} }
+        do {
+            return try await work.value
+        } catch  where work.isCancelled {
+            throw Interrupted()
+        }
+    }
+}
+
+struct Interrupted: Error, CustomStringConvertible {
+    let description = "interrupted"
 }

@@ -8,7 +8,7 @@ struct Table {
     }
 
     mutating func add(_ row: [String]) {
-        rows.append(row)
+        rows.append(row.map { Terminal.safe($0) })
     }
 
     var text: String {

@@ -14,7 +14,17 @@ enum Terminal {
     }
 
     static func complain(_ text: String) {
-        write(text + "\n", to: STDERR_FILENO)
+        write(safe(text, for: STDERR_FILENO) + "\n", to: STDERR_FILENO)
+    }
+
+    /// `text` without what would drive a terminal, where it goes to one: messages and logs hold what strangers sent.
+    static func safe(_ text: String, for descriptor: Int32 = STDOUT_FILENO) -> String {
+        isatty(descriptor) == 1 ? text.escapingControls : text
+    }
+
+    /// Prints text that may hold what strangers sent.
+    static func show(_ text: String, terminator: String = "\n") {
+        print(safe(text), terminator: terminator)
     }
 
     static func write(_ text: String, to descriptor: Int32 = STDOUT_FILENO) {

@@ -1,0 +1,31 @@
+import Foundation
+import Synchronization
+import Testing
+
+@testable import martlet
+
+@Suite(.timeLimit(.minutes(1))) struct SupervisorLockTests {
+    @Test func namesItsHolderUntilItIsGivenBack() throws {
+        let state = try TestFolders.make()
+        defer { try? FileManager.default.removeItem(atPath: state) }
+        #expect(SupervisorLock.holder(state: state) == nil)
+        let lock = try SupervisorLock(state: state)
+        #expect(SupervisorLock.holder(state: state) == getpid())
+        #expect(throws: AlreadyRunning.self) { try SupervisorLock(state: state) }
+        withExtendedLifetime(lock) {}
+    }
+
+    /// `martlet status` beside `martlet up`.
+    @Test func askingForTheHolderKeepsNobodyFromStarting() async throws {
+        let state = try TestFolders.make()
+        defer { try? FileManager.default.removeItem(atPath: state) }
+        let isOver = Atomic(false)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask {
+                while !isOver.load(ordering: .relaxed) { _ = SupervisorLock.holder(state: state) }
+            }
+            defer { isOver.store(true, ordering: .relaxed) }
+            for _ in 0..<2_000 { _ = try SupervisorLock(state: state) }
+        }
+    }
+}
