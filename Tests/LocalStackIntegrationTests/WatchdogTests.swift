@@ -43,4 +43,19 @@ import Testing
         #expect(bystander.exitStatus == nil)
         #expect(await bystander.terminate(grace: .seconds(5)) == .signalled(SIGTERM))
     }
+
+    /// As a server that the stack started again after a crash.
+    @Test func endsWhatWorksInTheFolderUnannounced() async throws {
+        let folder = "/tmp/martlet-watchdog-\(UInt64.random(in: 0 ... .max))"
+        try #require(mkdir(folder, 0o755) == 0 && mkdir(folder + "/data", 0o755) == 0)
+        let server = try ChildProcess.spawn(
+            "sleep", arguments: ["1000"], environment: ProcessEnvironment.minimal(), workingDirectory: folder + "/data")
+        var variables = ProcessEnvironment.minimal()
+        variables["MARTLET_TEST_FOLDER"] = folder
+        let watchdog = try ChildProcess.spawn(
+            "sh", arguments: ["-c", Watchdog.script], environment: variables, stdin: .bytes([]))
+        #expect(await server.wait(atMost: .seconds(20)) == .signalled(SIGKILL))
+        server.signal(SIGKILL)
+        #expect(await watchdog.wait(atMost: .seconds(20))?.isSuccess == true)
+    }
 }

@@ -19,6 +19,13 @@ package final class Watchdog: Sendable {
             set -- ${stat##*) }
             [ "${20}" = "${entry##*:}" ] && kill -KILL "-$pid" 2>/dev/null
         done
+        # A server that was started again after a crash is not on the list; its working folder tells whose it is.
+        folder=$(readlink -f "$MARTLET_TEST_FOLDER")
+        for link in /proc/[0-9]*/cwd; do
+            case $(readlink "$link" 2>/dev/null) in
+            "${folder:-none}"/*) pid=${link#/proc/} && kill -KILL "${pid%/cwd}" 2>/dev/null ;;
+            esac
+        done
         # SeaweedFS, killed, leaves a socket in /tmp for each of its internal listeners.
         for port in $(sed -n 's/.*"[sw][3e][^"]*" : \\([0-9]*\\).*/\\1/p' "$MARTLET_TEST_FOLDER"/*/ports.json 2>/dev/null); do
             rm -f "/tmp/seaweedfs-"*"-grpc-$port.sock" "/tmp/seaweedfs-admin-grpc-$((port + 10000)).sock"
