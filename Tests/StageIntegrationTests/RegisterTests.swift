@@ -182,6 +182,19 @@ import Testing
         }
     }
 
+    /// A web server that is not MLflow, such as an ingress whose backend is gone, is no registry without a champion.
+    @Test(.timeLimit(.minutes(1)))
+    func aStrangers404IsNoMissingChampion() async throws {
+        let peer = try await Peer.start("files")
+        try await Workbench.with { bench in
+            let mlflow = try await bench.mlflow(url: peer.url)
+            let error = await #expect(throws: MLflowError.self) {
+                try await mlflow.modelVersion(name: bench.name, alias: Lineage.championAlias)
+            }
+            #expect(error?.isRetryable == true)
+        }
+    }
+
     @Test(.timeLimit(.minutes(4)))
     func nothingUnjudgedIsRegistered() async throws {
         try await with { bench, ledger, mlflow in
