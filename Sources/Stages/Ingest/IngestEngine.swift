@@ -3,8 +3,8 @@ import Pipeline
 
 /// Takes records from one source after another through schema, templates, duplicates and merging to the shards.
 ///
-/// Holds no more than a record, its buffers and the indexes of the duplicate filter and the merger; the result does
-/// not depend on how the bytes were cut into chunks.
+/// Holds no more than a record, its buffers and, per pair, the entries of the duplicate filter and the merger, which
+/// `duplicates.max_entries` bounds; the result does not depend on how the bytes were cut into chunks.
 final class IngestEngine {
     private let parameters: IngestParameters
     private(set) var counts = IngestCounts()
@@ -18,7 +18,9 @@ final class IngestEngine {
     init(_ parameters: IngestParameters, sink: any RecordSink, scratch: String) throws(IngestError) {
         self.parameters = parameters
         duplicates = DuplicateFilter(parameters.duplicates)
-        shards = ShardWriter(sink: sink, shardBytes: parameters.shardBytes)
+        shards = ShardWriter(
+            sink: sink, shardBytes: parameters.shardBytes,
+            holdsEqualPairs: parameters.merge.mode == .keep && !parameters.duplicates.removesExact)
         quarantine = QuarantineWriter(sink: sink, maximumRecords: parameters.errorBudget.quarantinedRecords)
         if parameters.merge.mode != .keep {
             merger = try AnswerMerger(

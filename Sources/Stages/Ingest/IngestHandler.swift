@@ -10,7 +10,7 @@ extension IngestError: FailureConvertible {}
 /// The ingest stage: new data in, a dataset version in the object store out.
 package struct IngestHandler: StageHandler {
     package let kind = "ingest"
-    package let version = "1"
+    package let version = "2"
 
     private let transport: HTTPTransport
     private let access: SourceAccess
