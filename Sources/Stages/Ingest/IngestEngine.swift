@@ -54,12 +54,7 @@ final class IngestEngine {
         }
         let rest = try sniffer.finish()
         if !rest.isEmpty { try feed(rest, to: &reader, metadata, format, sniffer) }
-        if let size = metadata.size, bytes != size {
-            throw IngestError(
-                .sourceChanged,
-                "\(metadata.uri) had \(size) bytes when it was opened, but \(bytes) were read: it was changed or cut short "
-                    + "meanwhile. Put new data under a new name.", isRetryable: true)
-        }
+        try metadata.check(read: bytes)
         if var last = reader {
             try last.finish { try take($0, $1, metadata.uri) }
         }
@@ -68,7 +63,9 @@ final class IngestEngine {
             throw IngestError(.emptySource, "\(metadata.uri) \(content). Check what produced it.")
         }
         sources.append(
-            DatasetManifest.Source(metadata: metadata, bytes: bytes, sha256: hexadecimal(hasher.finalize())))
+            DatasetManifest.Source(
+                metadata: metadata, bytes: metadata.original?.bytes ?? bytes,
+                sha256: metadata.original?.sha256 ?? hexadecimal(hasher.finalize())))
     }
 
     private func feed(
