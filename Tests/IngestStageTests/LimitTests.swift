@@ -35,6 +35,7 @@ import Testing
     /// What came before the reading, such as the conversion of another format, has used up the time.
     @Test func theClockMayRunBeforeTheSourcesAreRead() async throws {
         let folder = try ScratchFolder()
+        defer { withExtendedLifetime(folder) {} }
         var parameters = IngestParameters(sources: ["memory:///"])
         parameters.limits.timeLimit = .zero
         let clock = IngestClock(parameters.limits)
@@ -49,6 +50,7 @@ import Testing
 
     @Test func aConvertedSourceIsNamedByItsOriginal() async throws {
         let folder = try ScratchFolder()
+        defer { withExtendedLifetime(folder) {} }
         let path = folder.path + "/lines.jsonl"
         try Data(lines.utf8).write(to: URL(fileURLWithPath: path))
         let original = SourceMetadata(uri: "memory:///data.parquet", size: 4_711, validator: "v1")
