@@ -1,3 +1,4 @@
+import Foundation
 import Pipeline
 import Testing
 
@@ -43,6 +44,22 @@ import Testing
         let outcome = try await ingest(lines.joined(separator: "\n"))
         #expect(outcome.manifest?.counts.nearDuplicates == 0)
         #expect(outcome.manifest?.counts.written == 2)
+    }
+
+    /// Compared forms, against the plain way to make them.
+    @Test(arguments: [
+        "Plain  ASCII\ttext ", " É  é e\u{301}\u{323} ", "Ça — “va”…\u{A0}\u{2003}oui ", "ПРИВЕТ Йод и\u{306}",
+        "漢字 かな か\u{3099}", "İstanbul ẞ Σας", "👩🏽‍💻 Ok\u{FE0F}", "\u{212B}\u{2000}x\u{1E9B}\u{323}",
+        "한글 \u{1112}\u{1161}\u{11AB}", "\r\né\r\n",
+        "\u{1680}é\u{85}x",
+    ])
+    func textsAreComparedInOneForm(_ text: String) {
+        var bytes: [UInt8] = []
+        TextNormalizer.append(text, to: &bytes)
+        let plain = text.precomposedStringWithCanonicalMapping.lowercased()
+            .split(whereSeparator: \.isWhitespace).joined(separator: " ")
+        #expect(String(decoding: bytes, as: UTF8.self).unicodeScalars.elementsEqual(plain.unicodeScalars))
+        #expect(TextFilter.trimmed(text) == text.trimmingCharacters(in: .whitespacesAndNewlines))
     }
 
     @Test func exactDuplicatesGoAndAnswersMerge() async throws {
