@@ -125,7 +125,7 @@ let package = Package(
             [
                 "IngestStage", "ModelStages", "RegisterStage", "NotifyStage", "StageSupport", "WorkerRuntime",
                 "Configuration", "Pipeline", "Ledger", "PostgresClient", "ObjectStorage", "MLflowClient",
-                "HTTPTransport", "ChildProcess", "TestServers", log,
+                "HTTPTransport", "ChildProcess", "TestServers", log, crypto,
             ], resources: [.copy("Peers")]),
         tests("ConfigurationTests", ["Configuration", "Pipeline", log]),
         tests(

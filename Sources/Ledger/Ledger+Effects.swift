@@ -27,6 +27,13 @@ extension Ledger {
         return .done(try outcome.map { try JSON.decode(JSONValue.self, from: $0) } ?? .null)
     }
 
+    /// Whether the claim of this token is still the one that counts.
+    package func holdsEffect(run: RunID, key: String, token: ClaimToken) async throws -> Bool {
+        guard let row = try await postgres.query(SQL.effects["outcome"], [.text(run.description), .text(key)]).first
+        else { return false }
+        return try row["state", as: String.self] == "claimed" && row["token", as: String.self] == token.description
+    }
+
     /// Records what came of an effect.
     /// - Throws: ``LedgerError`` `refused` when another attempt has claimed the effect since.
     package func recordEffect(

@@ -13,6 +13,9 @@ extension MLflowError {
     }
 
     /// Reads a refusal.
+    ///
+    /// MLflow names what it refuses in `error_code`. A 404 without one is a proxy's that has lost its server, or that of
+    /// a wrong address: never proof that something does not exist.
     static func from(status: Int, body: [UInt8], operation: String) -> MLflowError {
         let decoder = JSONDecoder()
         decoder.keyDecodingStrategy = .convertFromSnakeCase
@@ -28,7 +31,6 @@ extension MLflowError {
                 switch status {
                 case 401: .unauthenticated
                 case 403: .permissionDenied
-                case 404: .notFound
                 case 429: .limitExceeded
                 case 500...599: .internalError
                 default: .badAnswer
@@ -36,7 +38,9 @@ extension MLflowError {
             }
         return MLflowError(
             code: code, message: advice(status: status, code: code, words: words), operation: operation,
-            status: status, isRetryable: status == 429 || (500...599).contains(status) && status != 501)
+            status: status,
+            isRetryable: status == 429 || status == 404 && code == .badAnswer
+                || (500...599).contains(status) && status != 501)
     }
 
     private static func advice(status: Int, code: Code, words: String) -> String {
@@ -44,7 +48,8 @@ extension MLflowError {
         case 401: "the server wants credentials or refused ours; configure the MLflow user or token: \(words)"
         case 403:
             "the server refuses us; grant the permission, or start it with --allowed-hosts for this host name: \(words)"
-        case 404 where code == .notFound && words.isEmpty: "there is no such thing or no such endpoint"
+        case 404 where code == .badAnswer:
+            "the 404 is not MLflow's own; is the address that of MLflow, and does the proxy before it reach it? \(words)"
         default: words.isEmpty ? "the server gave no reason" : String(words.prefix(1000))
         }
     }

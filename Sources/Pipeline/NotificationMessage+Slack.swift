@@ -14,7 +14,12 @@ extension NotificationMessage {
             blocks.append(Self.section("*Stages*\n" + lines.joined(separator: "\n")))
         }
         if !links.isEmpty {
-            let spelled = links.map { "<\(Self.escape($0.url))|\(Self.escape($0.title))>" }
+            // What is no web address cannot be followed from Slack, but be copied.
+            let spelled = links.map { link in
+                link.url.hasPrefix("http")
+                    ? "<\(Self.escape(link.url))|\(Self.escape(link.title))>"
+                    : "\(Self.escape(link.title)) `\(Self.escape(link.url))`"
+            }
             blocks.append(Self.section(spelled.joined(separator: "  ·  ")))
         }
         return .object(["text": .string(Self.escape(title)), "blocks": .array(blocks)])

@@ -1,3 +1,4 @@
+import Foundation
 import Pipeline
 import Testing
 
@@ -65,5 +66,38 @@ import Testing
         let error = try #require(try await read(text, fraction: 1).outcome.error)
         #expect([.badHeader, .emptySource, .missingColumn].contains(error.code), "\(error)")
         #expect(error.message.contains(word))
+    }
+
+    @Test func tabsSeparateInTSVUnlessToldOtherwise() async throws {
+        for (text, csv) in [
+            ("question\tanswer\na,1\tb\n", [:] as JSONValue), ("question;answer\na,1;b\n", ["delimiter": ";"]),
+        ] {
+            let outcome = try await ingest(text, name: "data.tsv", ["csv": csv])
+            #expect(outcome.records.pairs.map { $0["question"]?.stringValue } == ["a,1"])
+        }
+        let outcome = try await ingest("question\tanswer\na\tb\n", name: "data.txt", ["format": "tsv"])
+        #expect(outcome.records.pairs.count == 1)
+    }
+
+    @Test(
+        arguments: [
+            ("file:///a/b.tsv", nil, .tsv), ("file:///a/b#1.jsonl", nil, .jsonl), ("s3://a/really?.CSV", nil, .csv),
+            ("https://a/b.parquet?c=d.csv", nil, .parquet), ("http://a/b.json#c", nil, .jsonl),
+            ("http://a/b", "text/tab-separated-values; charset=utf-8", .tsv),
+        ] as [(String, String?, IngestParameters.Format)])
+    func theNameTellsTheFormat(_ uri: String, _ type: String?, _ format: IngestParameters.Format) throws {
+        #expect(try SourceFormat.decide(.auto, SourceMetadata(uri: uri, contentType: type)) == format)
+    }
+
+    /// Whatever a folder stands for can also be read.
+    @Test func everyFileOfAFolderHasAFormat() throws {
+        let folder = try ScratchFolder()
+        defer { withExtendedLifetime(folder) {} }
+        for (ending, _) in SourceFormat.endings {
+            try Data().write(to: URL(fileURLWithPath: folder.path + "/a" + ending))
+        }
+        let paths = try FileLocator.paths(for: "file://" + folder.path)
+        #expect(paths.count == SourceFormat.endings.count)
+        for path in paths { _ = try SourceFormat.decide(.auto, SourceMetadata(uri: "file://" + path)) }
     }
 }

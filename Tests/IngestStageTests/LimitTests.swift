@@ -32,6 +32,41 @@ import Testing
         #expect(outcome.error?.message.contains("limits.time_limit_seconds") == true)
     }
 
+    /// What came before the reading, such as the conversion of another format, has used up the time.
+    @Test func theClockMayRunBeforeTheSourcesAreRead() async throws {
+        let folder = try ScratchFolder()
+        defer { withExtendedLifetime(folder) {} }
+        var parameters = IngestParameters(sources: ["memory:///"])
+        parameters.limits.timeLimit = .zero
+        let clock = IngestClock(parameters.limits)
+        parameters.limits.timeLimit = .seconds(600)
+        let job = IngestJob(parameters: parameters, scratch: folder.path, clock: clock) { Timestamp(microseconds: 0) }
+        let error = await #expect(throws: IngestError.self) {
+            try await job.run(
+                sources: [MemorySource(Array(lines.utf8))], sink: DirectorySink(directory: folder.path))
+        }
+        #expect(error?.code == .timeLimitExceeded)
+    }
+
+    @Test func aConvertedSourceIsNamedByItsOriginal() async throws {
+        let folder = try ScratchFolder()
+        defer { withExtendedLifetime(folder) {} }
+        let path = folder.path + "/lines.jsonl"
+        try Data(lines.utf8).write(to: URL(fileURLWithPath: path))
+        let original = SourceMetadata(uri: "memory:///data.parquet", size: 4_711, validator: "v1")
+        let source = ConvertedSource(
+            file: try FileByteSource(path: path), original: original, bytes: 4_711, sha256: "5ha")
+        let job = IngestJob(parameters: IngestParameters(sources: ["memory:///"]), scratch: folder.path) {
+            Timestamp(microseconds: 0)
+        }
+        let manifest = try await job.run(sources: [source], sink: DirectorySink(directory: folder.path))
+        let named = try #require(manifest.jsonValue["sources"]?.arrayValue?.first)
+        #expect(named["uri"]?.stringValue == "memory:///data.parquet")
+        #expect(named["bytes"]?.intValue == 4_711)
+        #expect(named["sha256"]?.stringValue == "5ha")
+        #expect(manifest.counts.bytes == Int64(lines.utf8.count))
+    }
+
     @Test func aRecordOfExactlyTheLimitIsTaken() async throws {
         let length = pairLine(1).utf8.count
         for (limit, bad) in [(length, 0), (length - 1, 1)] {

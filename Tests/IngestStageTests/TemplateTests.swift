@@ -93,7 +93,9 @@ import Testing
         (["answer": "{a"], "closing"), (["answer": "{a|shout}"], "shout"),
         (["answer": "a}"], "}"), (["answer": "[[a"], "closed"), (["answer": "{a|truncate:x}"], "truncate"),
         (["answer": "{list.none}"], "list.none"), (["answer": "{a}", "each": "none"], "none"),
-        (["answer": "{a}", "fields": ["id": "x"]], "fields.id"), (["answer": "{}"], "name"),
+        (["answer": "{a}", "fields": ["id": "x"]], "fields.id"),
+        (["answer": "{a}", "fields": ["context": "x"]], "before the question"),
+        (["answer": "{a}", "fields": ["messages": "x"]], "instead of question and answer"), (["answer": "{}"], "name"),
     ]
 
     @Test(arguments: wrongTemplates)
@@ -102,5 +104,12 @@ import Testing
         let outcome = try await ingest(#"{"a":"b"}"#, ["templates": [.object(given)]])
         #expect([.invalidTemplate, .invalidParameters].contains(outcome.error?.code))
         #expect(outcome.error?.message.contains(word) == true, "\(outcome.error?.message ?? "")")
+    }
+
+    @Test(arguments: ["id", "answer", "context", "messages"])
+    func whatHasAMeaningIsNotCarried(_ name: String) async throws {
+        let outcome = try await ingest(pairLine(1), ["carry": [.string(name)]])
+        #expect(outcome.error?.code == .invalidParameters)
+        #expect(outcome.error?.message.contains("\"carry\" names \"\(name)\", which") == true)
     }
 }

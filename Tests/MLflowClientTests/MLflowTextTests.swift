@@ -46,6 +46,26 @@ import Testing
         #expect(MLflowError.from(status: 401, body: [], operation: "o").code == .unauthenticated)
     }
 
+    /// An ingress without a backend must not look like a registry without a champion.
+    @Test(arguments: [
+        "default backend - 404", "<!doctype html><title>404 Not Found</title>", "", #"{"message":"no Route matched"}"#,
+        #"{"error_code":"","message":"none"}"#, #"{"error_code":404}"#,
+    ])
+    func aStrangers404ProvesNothing(_ body: String) {
+        let error = MLflowError.from(status: 404, body: Array(body.utf8), operation: "registered-models/alias")
+        #expect(error.code == .badAnswer)
+        #expect(error.isRetryable)
+        #expect(error.message.contains("not MLflow's"))
+    }
+
+    @Test func mlflowsOwn404SaysThatThereIsNone() {
+        let error = MLflowError.from(
+            status: 404, body: Array(#"{"error_code":"RESOURCE_DOES_NOT_EXIST","message":"no model"}"#.utf8),
+            operation: "o")
+        #expect(error.code == .notFound)
+        #expect(!error.isRetryable)
+    }
+
     @Test func describesNoSecret() {
         for value in [MLflowAuthentication.basic(user: "u", password: "hush"), .bearer(token: "hush")] {
             var dumped = ""

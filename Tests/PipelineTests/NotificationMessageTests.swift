@@ -97,6 +97,14 @@ import Testing
         #expect(!message.mailSubject.contains { $0.isNewline })
     }
 
+    @Test func slackLinksOnlyWhatABrowserOpens() {
+        let message = NotificationMessage(
+            pipeline: "p", run: RunID("r1"), summary: RunSummary(state: .succeeded, createdAt: start, stages: []),
+            links: [.init(title: "Run", url: "https://m/r?a&b"), .init(title: "Model version", url: "models:/qa/7")])
+        let last = message.slackPayload["blocks"]?.arrayValue?.last?["text"]?["text"]?.stringValue
+        #expect(last == "<https://m/r?a&amp;b|Run>  ·  Model version `models:/qa/7`")
+    }
+
     @Test func successNeedsNoReason() {
         let summary = RunSummary(state: .succeeded, createdAt: start, stages: [stage("a", .succeeded, to: 61)])
         let message = NotificationMessage(pipeline: "p", run: RunID("r1"), summary: summary)

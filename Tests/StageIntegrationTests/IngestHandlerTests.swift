@@ -1,3 +1,4 @@
+import Crypto
 import Foundation
 import HTTPTransport
 import ObjectStorage
@@ -98,7 +99,18 @@ import Testing
             let output = try #require(try await handler(bench).run(context).output)
             #expect(output.values["counts"]?["written"]?.intValue == 50)
             let manifest = try await manifest(output, bench)
-            #expect(manifest["sources"]?.arrayValue?.first?["uri"]?.stringValue?.hasSuffix("rows.parquet") == true)
+            let source = try #require(manifest["sources"]?.arrayValue?.first)
+            #expect(source["uri"]?.stringValue?.hasSuffix("rows.parquet") == true)
+            let raw = try Data(contentsOf: URL(fileURLWithPath: materials + "/rows.parquet"))
+            #expect(source["bytes"]?.intValue == Int64(raw.count))
+            #expect(source["sha256"]?.stringValue == hexadecimal(SHA256.hash(data: raw)))
+            for (limit, code) in [
+                (["max_bytes": .int(Int64(raw.count - 1))] as JSONValue, "ingest.limit_exceeded"),
+                (["time_limit_seconds": 0.001], "ingest.time_limit_exceeded"),
+            ] {
+                let failure = try await failure("file://\(materials)/rows.parquet", bench, ["limits": limit])
+                #expect(failure.code == code, "\(failure.message)")
+            }
             let broken = try bench.file("broken.parquet", "PAR1 is not enough")
             let failure = try await failure("file://" + broken, bench)
             #expect(failure.class == .permanent)

@@ -5,6 +5,7 @@ import NotifyStage
 import Pipeline
 import Testing
 
+@testable import StageSupport
 @testable import WorkerRuntime
 
 /// Who is told what, how often, and what becomes of it when somebody does not listen.
@@ -18,7 +19,22 @@ import Testing
             stages: [
                 RunSummary.Stage(
                     name: "train", state: .succeeded, attempts: 1, startedAt: Timestamp(microseconds: 2_000_000),
-                    finishedAt: Timestamp(microseconds: 62_000_000))
+                    finishedAt: Timestamp(microseconds: 62_000_000)),
+                RunSummary.Stage(
+                    name: "evaluate", state: .succeeded, attempts: 1,
+                    output: StageOutput(
+                        artifacts: ManifestReference(
+                            bucket: "b", key: "runs/r/evaluate/t/manifest.json", sha256: "5ha"),
+                        values: [
+                            "type": .string(OutputType.evaluation.rawValue), "mlflow_run_id": "cafe",
+                        ])),
+                RunSummary.Stage(
+                    name: "register", state: .succeeded, attempts: 1,
+                    output: StageOutput(
+                        values: [
+                            "type": .string(OutputType.modelVersion.rawValue), "name": "qa", "version": "7",
+                            "mlflow_run_id": "cafe",
+                        ])),
             ])
     }
 
@@ -81,10 +97,27 @@ import Testing
             #expect(record["body"]?["outcome"]?.stringValue == state.rawValue)
             #expect(record["body"]?["run"]?.stringValue == setting.run.description)
             #expect(
-                record["body"]?["links"]?.arrayValue?.first?["url"]?.stringValue
-                    == "https://martlet.example.com/runs/\(setting.run)")
+                record["body"]?["links"]?.arrayValue?.compactMap { $0["url"]?.stringValue } == [
+                    "https://martlet.example.com/runs/\(setting.run)", "runs:/cafe", "models:/qa/7",
+                    "s3://b/runs/r/evaluate/t/report.json",
+                ])
             #expect(record["key"]?.stringValue == "\(setting.run)/notify/1/on-call")
+            #expect(record["body"]?["idempotency_key"] == record["key"], "the signature covers the body")
+            #expect(output?.values["receivers"]?["on-call"]?["signed"] == true)
             #expect(!log.contains("t0psecret"))
+        }
+    }
+
+    @Test(.timeLimit(.minutes(1)))
+    func aWebhookWithoutASecretIsToldAndPointedOut() async throws {
+        try await with { setting in
+            let bare = Receiver.webhook(name: "bare", url: setting.peer.url + "/hook", secret: nil)
+            let (output, failure, log) = try await setting.tell([bare])
+            #expect(failure == nil)
+            #expect(log.contains("warning: bare was told without a signature"))
+            #expect(output?.values["receivers"]?["bare"]?["signed"] == false)
+            #expect(try await setting.ledger.effects(of: setting.run).first?.outcome?["signed"] == false)
+            #expect(try setting.records().first?["signed"] == false)
         }
     }
 

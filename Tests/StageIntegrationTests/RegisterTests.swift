@@ -141,6 +141,46 @@ import Testing
         }
     }
 
+    /// Stopped in the middle while another attempt registered, then awake and told at once that its lease is lost.
+    @Test(
+        .timeLimit(.minutes(4)), arguments: [("model-versions/create", "before"), ("model-versions/search", "after")])
+    func anAttemptThatSleptLeavesNothing(_ place: String, _ moment: String) async throws {
+        try await with { bench, ledger, mlflow in
+            let run = try await bench.acceptedRun(ledger)
+            let inputs = try await inputs(bench, run: run)
+            let server = try #require(URL(string: mlflow.configuration.baseURL)?.port)
+            let file = bench.folder + "/held"
+            let peer = try await Peer.start("holder", [String(server), place, moment, file])
+            let behind = try await bench.mlflow(url: peer.url)
+            let sleeper = Task { try await register(bench, ledger, behind, run: run, inputs).output }
+            // The test's own time limit ends this.
+            while !FileManager.default.fileExists(atPath: file + ".arrived") {
+                try await Task.sleep(for: .milliseconds(20))
+            }
+            let (output, _) = try await register(bench, ledger, mlflow, run: run, inputs)
+            sleeper.cancel()
+            try Data().write(to: URL(fileURLWithPath: file + ".go"))
+            await #expect(throws: (any Error).self) { try await sleeper.value }
+            let left = try await mlflow.modelVersions(name: bench.name)
+            #expect(left.map(\.version) == [output.values["version"]?.stringValue ?? ""])
+        }
+    }
+
+    /// Killed between the making of a second version and the sweep: the next registration of the model sweeps.
+    @Test(.timeLimit(.minutes(4)))
+    func anotherRunsRegistrationSweepsWhatIsLeft() async throws {
+        try await with { bench, ledger, mlflow in
+            let runs = [try await bench.acceptedRun(ledger), try await bench.acceptedRun(ledger)]
+            _ = try await register(bench, ledger, mlflow, run: runs[0], try await inputs(bench, run: runs[0]))
+            for tags in [[Lineage.run: runs[0].description], ["made": "by hand"], ["made": "by hand"]] {
+                _ = try await mlflow.createModelVersion(
+                    name: bench.name, source: "s3://\(bench.bucket)/x", runID: nil, description: nil, tags: tags)
+            }
+            _ = try await register(bench, ledger, mlflow, run: runs[1], try await inputs(bench, run: runs[1]))
+            #expect(try await mlflow.modelVersions(name: bench.name).map(\.version).sorted() == ["1", "3", "4", "5"])
+        }
+    }
+
     @Test(.timeLimit(.minutes(4)))
     func aliasesMoveForwardsOnly() async throws {
         try await with { bench, ledger, mlflow in
@@ -179,6 +219,19 @@ import Testing
             for alias in ["champion", "challenger"] {
                 #expect(try await mlflow.modelVersion(name: bench.name, alias: alias)?.version == "4")
             }
+        }
+    }
+
+    /// A web server that is not MLflow, such as an ingress whose backend is gone, is no registry without a champion.
+    @Test(.timeLimit(.minutes(1)))
+    func aStrangers404IsNoMissingChampion() async throws {
+        let peer = try await Peer.start("files")
+        try await Workbench.with { bench in
+            let mlflow = try await bench.mlflow(url: peer.url)
+            let error = await #expect(throws: MLflowError.self) {
+                try await mlflow.modelVersion(name: bench.name, alias: Lineage.championAlias)
+            }
+            #expect(error?.isRetryable == true)
         }
     }
 

@@ -92,10 +92,10 @@ extension MLflowClient {
         }
     }
 
-    /// MLflow answers 500 where the store behind it has no such object, which repeating does not cure: the folder's
-    /// listing tells the two apart.
+    /// MLflow answers 500, and may answer a plain 404, where the store behind it has no such object, which repeating
+    /// does not cure: the folder's listing tells that from a server that is away.
     private func explain(_ error: MLflowError, run: MLflowRun, path: String) async throws -> MLflowError {
-        guard error.status == 500 else { return error }
+        guard error.status == 500 || error.status == 404 && error.code == .badAnswer else { return error }
         let folder = path.split(separator: "/").dropLast().joined(separator: "/")
         guard let listed = try? await artifacts(run: run, folder: folder), !listed.contains(where: { $0.path == path })
         else {

@@ -53,7 +53,7 @@ extension MLflowClient {
         return experiment
     }
 
-    /// Turns "does not exist" into nil.
+    /// Turns MLflow's own "does not exist" into nil; a 404 without its error code stays an error.
     func nilIfMissing<Result>(_ body: () async throws -> Result) async throws -> Result? {
         do {
             return try await body()

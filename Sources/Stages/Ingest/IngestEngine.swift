@@ -3,8 +3,8 @@ import Pipeline
 
 /// Takes records from one source after another through schema, templates, duplicates and merging to the shards.
 ///
-/// Holds no more than a record, its buffers and the indexes of the duplicate filter and the merger; the result does
-/// not depend on how the bytes were cut into chunks.
+/// Holds no more than a record, its buffers and, per pair, the entries of the duplicate filter and the merger, which
+/// `duplicates.max_entries` bounds; the result does not depend on how the bytes were cut into chunks.
 final class IngestEngine {
     private let parameters: IngestParameters
     private(set) var counts = IngestCounts()
@@ -18,7 +18,9 @@ final class IngestEngine {
     init(_ parameters: IngestParameters, sink: any RecordSink, scratch: String) throws(IngestError) {
         self.parameters = parameters
         duplicates = DuplicateFilter(parameters.duplicates)
-        shards = ShardWriter(sink: sink, shardBytes: parameters.shardBytes)
+        shards = ShardWriter(
+            sink: sink, shardBytes: parameters.shardBytes,
+            holdsEqualPairs: parameters.merge.mode == .keep && !parameters.duplicates.removesExact)
         quarantine = QuarantineWriter(sink: sink, maximumRecords: parameters.errorBudget.quarantinedRecords)
         if parameters.merge.mode != .keep {
             merger = try AnswerMerger(
@@ -52,12 +54,7 @@ final class IngestEngine {
         }
         let rest = try sniffer.finish()
         if !rest.isEmpty { try feed(rest, to: &reader, metadata, format, sniffer) }
-        if let size = metadata.size, bytes != size {
-            throw IngestError(
-                .sourceChanged,
-                "\(metadata.uri) had \(size) bytes when it was opened, but \(bytes) were read: it was changed or cut short "
-                    + "meanwhile. Put new data under a new name.", isRetryable: true)
-        }
+        try metadata.check(read: bytes)
         if var last = reader {
             try last.finish { try take($0, $1, metadata.uri) }
         }
@@ -66,7 +63,9 @@ final class IngestEngine {
             throw IngestError(.emptySource, "\(metadata.uri) \(content). Check what produced it.")
         }
         sources.append(
-            DatasetManifest.Source(metadata: metadata, bytes: bytes, sha256: hexadecimal(hasher.finalize())))
+            DatasetManifest.Source(
+                metadata: metadata, bytes: metadata.original?.bytes ?? bytes,
+                sha256: metadata.original?.sha256 ?? hexadecimal(hasher.finalize())))
     }
 
     private func feed(

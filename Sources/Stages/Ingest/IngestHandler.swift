@@ -1,3 +1,4 @@
+import Crypto
 import Foundation
 package import HTTPTransport
 import ObjectStorage
@@ -10,7 +11,7 @@ extension IngestError: FailureConvertible {}
 /// The ingest stage: new data in, a dataset version in the object store out.
 package struct IngestHandler: StageHandler {
     package let kind = "ingest"
-    package let version = "1"
+    package let version = "2"
 
     private let transport: HTTPTransport
     private let access: SourceAccess
@@ -48,14 +49,15 @@ package struct IngestHandler: StageHandler {
 
     package func run(_ context: StageContext) async throws -> StageResult {
         let parameters = try IngestParameters(context.payload.parameters)
+        let clock = IngestClock(parameters.limits)
         let output = try context.workspace.subdirectory("output")
         let scratch = try context.workspace.subdirectory("scratch")
         let sink = DirectorySink(directory: output)
         do {
             let sources = try await readable(
-                opener(context).sources(parameters.sources), parameters, scratch, context)
+                opener(context).sources(parameters.sources), parameters, clock, scratch, context)
             guard let sources else { return .released }
-            let job = IngestJob(parameters: parameters, scratch: scratch) {
+            let job = IngestJob(parameters: parameters, scratch: scratch, clock: clock) {
                 Timestamp(seconds: Date().timeIntervalSince1970)
             }
             let total = sources.reduce(Int64?(0)) { sum, source in
@@ -111,38 +113,62 @@ package struct IngestHandler: StageHandler {
 
     /// Sources whose bytes are text: Parquet is turned into JSON lines first. Nil when the worker stops meanwhile.
     private func readable(
-        _ sources: [any ByteSource], _ parameters: IngestParameters, _ scratch: String, _ context: StageContext
+        _ sources: [any ByteSource], _ parameters: IngestParameters, _ clock: IngestClock, _ scratch: String,
+        _ context: StageContext
     ) async throws -> [any ByteSource]? {
         var readable: [any ByteSource] = []
+        // Of all sources, as they lie there and as text.
+        var (rawBytes, textBytes) = (Int64(0), Int64(0))
         for (index, source) in sources.enumerated() {
             guard try SourceFormat.decide(parameters.format, source.metadata) == .parquet else {
                 readable.append(source)
                 continue
             }
-            let raw = "\(scratch)/source-\(index).parquet"
+            let raw = "source-\(index).parquet"
             let lines = "\(scratch)/source-\(index).jsonl"
             let folder = DirectorySink(directory: scratch)
+            let uri = source.metadata.uri
             var bytes: Int64 = 0
+            var hasher = SHA256()
             for try await chunk in try await source.chunks() {
                 bytes += Int64(chunk.count)
-                guard bytes <= parameters.limits.maximumBytes else {
-                    throw IngestError(
-                        .limitExceeded,
-                        "\(source.metadata.uri) holds more than \(parameters.limits.maximumBytes) bytes "
-                            + "(limits.max_bytes). Raise it, or split the source.")
-                }
-                try folder.append(chunk, to: "source-\(index).parquet")
+                rawBytes += Int64(chunk.count)
+                guard rawBytes <= parameters.limits.maximumBytes else { throw tooLarge(uri, parameters) }
+                hasher.update(data: chunk)
+                try folder.append(chunk, to: raw)
+                try clock.check("\(rawBytes) bytes of Parquet")
             }
-            guard bytes > 0 else { throw IngestError(.emptySource, "\(source.metadata.uri) is empty (0 bytes).") }
-            try folder.close("source-\(index).parquet")
-            let ending = try await PythonStage(environment: python()).run(
-                "read-parquet", specification: .object(["file": .string(raw), "output": .string(lines)]),
-                context: context)
-            guard case .finished = ending else { return nil }
-            try FileManager.default.removeItem(atPath: raw)
+            guard bytes > 0 else { throw IngestError(.emptySource, "\(uri) is empty (0 bytes).") }
+            try source.metadata.check(read: bytes)
+            try folder.close(raw)
+            let specification: [String: JSONValue] = [
+                "file": .string("\(scratch)/\(raw)"), "output": .string(lines),
+                "max_bytes": .int(max(1, parameters.limits.maximumBytes - textBytes)),
+                "max_seconds": clock.rest.map { .double(max(0, $0 / .seconds(1))) } ?? .null,
+            ]
+            do {
+                let ending = try await PythonStage(environment: python()).run(
+                    "read-parquet", specification: .object(specification), context: context)
+                guard case .finished = ending else { return nil }
+            } catch let error as StageFailure where error.failure.code == "read-parquet.limit_exceeded" {
+                throw tooLarge(uri, parameters, cause: error)
+            } catch let error as StageFailure where error.failure.code == "read-parquet.time_limit_exceeded" {
+                throw clock.exceeded("\(uri): \(error.failure.message)")
+            }
+            try FileManager.default.removeItem(atPath: "\(scratch)/\(raw)")
+            let file = try FileByteSource(path: lines)
+            textBytes += file.metadata.size ?? 0
             readable.append(
-                ConvertedSource(file: try FileByteSource(path: lines), original: source.metadata))
+                ConvertedSource(
+                    file: file, original: source.metadata, bytes: bytes, sha256: hexadecimal(hasher.finalize())))
         }
         return readable
+    }
+
+    private func tooLarge(_ uri: String, _ parameters: IngestParameters, cause: StageFailure? = nil) -> IngestError {
+        IngestError(
+            .limitExceeded,
+            "The sources hold more than \(parameters.limits.maximumBytes) bytes (limits.max_bytes), reached in \(uri)"
+                + (cause.map { ": \($0.failure.message)" } ?? "") + ". Raise it, or split the source.", cause: cause)
     }
 }

@@ -4,16 +4,20 @@ package import Pipeline
 package struct IngestJob: Sendable {
     private let parameters: IngestParameters
     private let scratch: String
+    private let clock: IngestClock
     private let now: @Sendable () -> Timestamp
 
     /// - Parameters:
     ///   - scratch: A folder for an intermediate file about as large as the dataset.
+    ///   - clock: Started before, when more than reading the sources counts.
     ///   - now: The time for the manifest.
     package init(
-        parameters: IngestParameters, scratch: String, now: @escaping @Sendable () -> Timestamp
+        parameters: IngestParameters, scratch: String, clock: IngestClock? = nil,
+        now: @escaping @Sendable () -> Timestamp
     ) {
         self.parameters = parameters
         self.scratch = scratch
+        self.clock = clock ?? IngestClock(parameters.limits)
         self.now = now
     }
 
@@ -27,20 +31,12 @@ package struct IngestJob: Sendable {
         sources: [any ByteSource], sink: any RecordSink,
         progress: @Sendable (IngestCounts) async throws -> Void = { _ in }
     ) async throws -> DatasetManifest {
-        let clock = ContinuousClock()
-        let start = clock.now
         let engine = try IngestEngine(parameters, sink: sink, scratch: scratch)
         do {
             for source in sources {
                 let format = try SourceFormat.decide(parameters.format, source.metadata)
                 try await engine.read(source, format: format) { counts in
-                    try Task.checkCancellation()
-                    if let limit = parameters.limits.timeLimit, clock.now - start > limit {
-                        throw IngestError(
-                            .timeLimitExceeded,
-                            "The ingest took longer than \(limit) (limits.time_limit_seconds), after \(counts.bytes) bytes "
-                                + "and \(counts.read) records.")
-                    }
+                    try clock.check("\(counts.bytes) bytes and \(counts.read) records")
                     try await progress(counts)
                 }
             }

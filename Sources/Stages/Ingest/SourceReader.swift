@@ -20,13 +20,16 @@ struct SourceReader {
         allowsTruncation = parameters.errorBudget.allowsTruncation
         let limit = parameters.limits.maximumRecordBytes
         let kept = QuarantineWriter.keptBytes
-        validator = try SchemaValidator(parameters.schema, isTextual: format == .csv)
-        if format == .csv {
+        let isTable = format == .csv || format == .tsv
+        validator = try SchemaValidator(parameters.schema, isTextual: isTable)
+        if isTable {
+            var options = parameters.csv
+            if format == .tsv { options.delimiter = options.delimiter ?? UInt8(ascii: "\t") }
             let required = parameters.schema.fields.filter(\.isRequired).map(\.name)
             let needed = required + parameters.templates.neededFields.filter { !required.contains($0) }
             framer = .csv(
-                CSVFramer(options: parameters.csv, maximumBytes: limit, keptBytes: kept, startOffset: startOffset),
-                try CSVReader(options: parameters.csv, uri: uri, needed: needed))
+                CSVFramer(options: options, maximumBytes: limit, keptBytes: kept, startOffset: startOffset),
+                try CSVReader(options: options, uri: uri, needed: needed))
         } else {
             framer = .lines(LineFramer(maximumBytes: limit, keptBytes: kept, startOffset: startOffset))
         }

@@ -115,8 +115,10 @@ package struct EvaluateHandler: StageHandler {
         try Data(document.canonicalJSON.utf8).write(to: URL(filePath: output + "/report.json"))
         let reference = try await context.publish(directory: output)
         try await track(metrics, decision, in: tracked)
+        var known = values.objectValue ?? [:]
+        known["mlflow_run_id"] = tracked.mlflowRunID.map(JSONValue.string)
         let result = StageOutput(
-            artifacts: reference, values: values,
+            artifacts: reference, values: .object(known),
             digest: try await context.artifacts.manifest(reference.location).contentDigest)
         return decision.isAccepted ? .succeeded(result) : .rejected(result)
     }

@@ -37,7 +37,8 @@ package struct NotifyHandler: StageHandler {
                 "stage \(context.payload.stage) must have `when: always`, so that it knows how the run ended")
         }
         let message = NotificationMessage(
-            pipeline: context.payload.pipeline, run: context.payload.run, summary: summary, links: links(context))
+            pipeline: context.payload.pipeline, run: context.payload.run, summary: summary,
+            links: links(context) + Self.links(summary))
         for line in message.plainText.split(separator: "\n") { context.log.line(String(line)) }
         let chosen = try choose(parameters)
         if chosen.isEmpty {
@@ -68,6 +69,29 @@ package struct NotifyHandler: StageHandler {
         guard let linksBase else { return [] }
         let base = linksBase.hasSuffix("/") ? String(linksBase.dropLast()) : linksBase
         return [NotificationMessage.Link(title: "Run", url: "\(base)/runs/\(context.payload.run)")]
+    }
+
+    /// What the stages left elsewhere, as MLflow and the store name it.
+    private static func links(_ summary: RunSummary) -> [NotificationMessage.Link] {
+        let outputs = summary.stages.compactMap(\.output)
+        func values(_ type: OutputType) -> JSONValue? {
+            outputs.last { $0.values["type"]?.stringValue == type.rawValue }?.values
+        }
+        let (version, evaluation) = (values(.modelVersion), values(.evaluation))
+        var links: [NotificationMessage.Link] = []
+        if let run = (version?["mlflow_run_id"] ?? evaluation?["mlflow_run_id"])?.stringValue {
+            links.append(NotificationMessage.Link(title: "MLflow run", url: "runs:/\(run)"))
+        }
+        if let name = version?["name"]?.stringValue, let number = version?["version"]?.stringValue {
+            links.append(NotificationMessage.Link(title: "Model version", url: "models:/\(name)/\(number)"))
+        }
+        let judged = outputs.last { $0.values["type"]?.stringValue == OutputType.evaluation.rawValue }
+        if let files = judged?.artifacts {
+            let folder = files.key.split(separator: "/").dropLast().joined(separator: "/")
+            links.append(
+                NotificationMessage.Link(title: "Evaluation report", url: "s3://\(files.bucket)/\(folder)/report.json"))
+        }
+        return links
     }
 
     private func choose(_ parameters: Parameters) throws -> [Receiver] {
@@ -112,7 +136,13 @@ package struct NotifyHandler: StageHandler {
             NotifyMetrics.told(receiver, succeeded: true)
             try await ledger.recordEffect(
                 run: context.payload.run, key: key, token: context.token, succeeded: true, outcome: outcome)
-            context.log.line("\(receiver.name) was told")
+            if outcome["signed"]?.boolValue == false {
+                context.log.line(
+                    "warning: \(receiver.name) was told without a signature, so that it cannot know whom the message is "
+                        + "from; give the webhook a secret (MARTLET_NOTIFY_WEBHOOK_<NAME>_SECRET)")
+            } else {
+                context.log.line("\(receiver.name) was told")
+            }
             return outcome
         }
     }
@@ -120,7 +150,10 @@ package struct NotifyHandler: StageHandler {
     private func tell(_ receiver: Receiver, _ message: NotificationMessage, key: String) async throws -> JSONValue {
         switch receiver {
         case .webhook(_, let url, let secret):
-            let body = Array(message.webhookPayload.canonicalJSON.utf8)
+            // The signature covers the body and not the headers, so the key is there too.
+            var members = message.webhookPayload.objectValue ?? [:]
+            members["idempotency_key"] = .string(key)
+            let body = Array(JSONValue.object(members).canonicalJSON.utf8)
             let timestamp = Timestamp.now.microseconds / 1_000_000
             var headers = [
                 HTTPHeader("Content-Type", "application/json"), HTTPHeader("Idempotency-Key", key),
@@ -132,10 +165,13 @@ package struct NotifyHandler: StageHandler {
                         "X-Martlet-Signature",
                         WebhookSignature.header(secret: secret, timestamp: timestamp, body: body)))
             }
-            return try await post(url, headers, body, hidesPath: false)
+            let status = try await post(url, headers, body, hidesPath: false)
+            return .object(["status": .int(status), "signed": .bool(secret != nil)])
         case .slack(let url):
             let body = Array(message.slackPayload.canonicalJSON.utf8)
-            return try await post(url, [HTTPHeader("Content-Type", "application/json")], body, hidesPath: true)
+            let status = try await post(
+                url, [HTTPHeader("Content-Type", "application/json")], body, hidesPath: true)
+            return .object(["status": .int(status)])
         case .mail(let server, let from, let to):
             var server = server
             server.addressPolicy = addressPolicy
@@ -150,7 +186,7 @@ package struct NotifyHandler: StageHandler {
 
     private func post(
         _ url: String, _ headers: [HTTPHeader], _ body: [UInt8], hidesPath: Bool
-    ) async throws -> JSONValue {
+    ) async throws -> Int64 {
         let request = HTTPRequest(
             method: "POST", url: url, headers: headers, body: .bytes(body),
             timeouts: HTTPTimeouts(
@@ -166,6 +202,6 @@ package struct NotifyHandler: StageHandler {
                 isTemporary ? .retryable : .permanent, "notify.refused",
                 "the receiver answered HTTP \(response.status): \(String(decoding: answer.prefix(200), as: UTF8.self))")
         }
-        return .object(["status": .int(Int64(response.status))])
+        return Int64(response.status)
     }
 }

@@ -67,7 +67,7 @@ package struct RegisterHandler: StageHandler {
     private func registerOnce(
         name: String, model: StageOutput, evaluation: StageOutput, digest: String, context: StageContext
     ) async throws -> MLflowModelVersion {
-        let key = "register/" + name
+        let key = Self.key(name)
         switch try await ledger.claimEffect(run: context.payload.run, key: key, token: context.token) {
         case .done(let outcome):
             guard let number = outcome["version"]?.stringValue,
@@ -85,33 +85,38 @@ package struct RegisterHandler: StageHandler {
                         + "one version: start a new run for the newly trained model")
             }
             context.log.line("registered before as version \(number)")
-            try await removeOthers(than: version, name: name, context: context)
+            try await sweep(name: name, context: context)
             return version
         case .first, .again:
-            let version = try await create(
-                name: name, model: model, evaluation: evaluation, digest: digest, context: context)
-            try await ledger.recordEffect(
-                run: context.payload.run, key: key, token: context.token, succeeded: true,
-                outcome: .object(["version": .string(version.version), "model_digest": .string(digest)]))
-            return version
+            _ = try await mlflow.getOrCreateRegisteredModel(named: name)
+            try Task.checkCancellation()
+            // Unstructured, so that a lost lease cannot end it between the making of a version and the sweep.
+            return try await Task {
+                do {
+                    let version = try await create(
+                        name: name, model: model, evaluation: evaluation, digest: digest, context: context)
+                    try await ledger.recordEffect(
+                        run: context.payload.run, key: key, token: context.token, succeeded: true,
+                        outcome: .object(["version": .string(version.version), "model_digest": .string(digest)]))
+                    try await sweep(name: name, context: context)
+                    return version
+                } catch {
+                    // Another attempt may have recorded its version already and looked for others before this one
+                    // was made. What cannot be swept now, the model's next registration finds.
+                    try? await sweep(name: name, context: context)
+                    throw error
+                }
+            }.value
         }
     }
 
-    /// Looks for this run's version before making one, and again afterwards: an attempt that was stopped between the
-    /// two may have made one as well, and then the first counts.
+    /// This run's version of these weights: the oldest that there is, or else a new one. An attempt that was stopped
+    /// in here may have made one as well; then both take the older one, and what the ledger records decides.
     private func create(
         name: String, model: StageOutput, evaluation: StageOutput, digest: String, context: StageContext
     ) async throws -> MLflowModelVersion {
-        _ = try await mlflow.getOrCreateRegisteredModel(named: name)
-        let before = try await ours(name: name, run: context.payload.run)
-        // Weights of an earlier training of this run that nobody was told of: no alias points there yet.
-        for stale in before where stale.tags[Lineage.modelDigest] != digest {
-            context.log.line("version \(stale.version) holds weights of an earlier training of this run; it is removed")
-            try await mlflow.deleteModelVersion(name: name, version: stale.version)
-        }
-        if let existing = before.first(where: { $0.tags[Lineage.modelDigest] == digest }) {
+        if let existing = try await ours(name: name, digest: digest, run: context.payload.run).first {
             context.log.line("found version \(existing.version), made by an attempt that did not get to report it")
-            try await removeOthers(than: existing, name: name, context: context)
             return existing
         }
         guard let artifacts = model.artifacts else {
@@ -119,31 +124,51 @@ package struct RegisterHandler: StageHandler {
         }
         let tracked = try await TrackedRun(client: mlflow, context: context).ensure()
         let folder = artifacts.key.split(separator: "/").dropLast().joined(separator: "/")
+        // The last look before the effect: this attempt may have slept since it claimed it.
+        guard try await ledger.holdsEffect(run: context.payload.run, key: Self.key(name), token: context.token) else {
+            throw LedgerError(
+                .refused,
+                "another attempt registers the model of run \(context.payload.run) meanwhile; nothing was made")
+        }
         let made = try await mlflow.createModelVersion(
             name: name, source: "s3://\(artifacts.bucket)/\(folder)/merged", runID: tracked.id,
             description: "Made by run \(context.payload.run) of pipeline \(context.payload.pipeline).",
             tags: lineage(model: model, evaluation: evaluation, artifacts: artifacts, digest: digest, context: context))
-        guard let first = try await ours(name: name, run: context.payload.run).first else {
+        guard let first = try await ours(name: name, digest: digest, run: context.payload.run).first else {
             throw StageFailure(
                 .retryable, "register.not_listed",
                 "version \(made.version) of model \(name) was made, but the registry does not list it yet")
         }
-        try await removeOthers(than: first, name: name, context: context)
         return first
     }
 
-    /// Deletes what an attempt beside this one made too. No alias ever pointed there: aliases go to the first.
-    private func removeOthers(than first: MLflowModelVersion, name: String, context: StageContext) async throws {
-        for other in try await ours(name: name, run: context.payload.run) where other.version != first.version {
-            context.log.line("version \(other.version) was made besides version \(first.version); it is removed")
-            try await mlflow.deleteModelVersion(name: name, version: other.version)
+    /// Deletes what was made besides the versions that the ledger has recorded, of this run and of any other.
+    ///
+    /// Whoever records sweeps afterwards, and so does whoever made a version and may not record it. So the later of
+    /// the two sees the other's work, and what a process leaves that is killed in between, the model's next
+    /// registration finds. No alias ever pointed there: aliases go to what is recorded.
+    private func sweep(name: String, context: StageContext) async throws {
+        let versions = try await mlflow.modelVersions(name: name)
+        for (tag, versions) in Dictionary(grouping: versions, by: { $0.tags[Lineage.run] }) where versions.count > 1 {
+            guard let tag else { continue }
+            let effects = try await ledger.effects(of: RunID(tag))
+            let recorded = effects.first { $0.key == Self.key(name) && $0.state == "done" }
+            guard let kept = recorded?.outcome?["version"]?.stringValue,
+                versions.contains(where: { $0.version == kept })
+            else { continue }
+            for other in versions where other.version != kept {
+                context.log.line("version \(other.version) was made besides version \(kept); it is removed")
+                try await mlflow.deleteModelVersion(name: name, version: other.version)
+            }
         }
     }
 
-    /// This run's versions, the oldest first.
-    private func ours(name: String, run: RunID) async throws -> [MLflowModelVersion] {
+    private static func key(_ name: String) -> String { "register/" + name }
+
+    /// This run's versions of these weights, the oldest first.
+    private func ours(name: String, digest: String, run: RunID) async throws -> [MLflowModelVersion] {
         try await mlflow.modelVersions(name: name)
-            .filter { $0.tags[Lineage.run] == run.description }
+            .filter { $0.tags[Lineage.run] == run.description && $0.tags[Lineage.modelDigest] == digest }
             .sorted { (Int($0.version) ?? 0) < (Int($1.version) ?? 0) }
     }
 

@@ -23,6 +23,7 @@ struct CSVFramer {
     }
 
     let options: CSVOptions
+    private let delimiter: UInt8
     let maximumBytes: Int
     let keptBytes: Int
 
@@ -49,6 +50,7 @@ struct CSVFramer {
 
     init(options: CSVOptions, maximumBytes: Int, keptBytes: Int, startOffset: Int64) {
         self.options = options
+        delimiter = options.delimiter ?? UInt8(ascii: ",")
         self.maximumBytes = maximumBytes
         self.keptBytes = keptBytes
         recordOffset = startOffset
@@ -91,7 +93,7 @@ struct CSVFramer {
                 scan += 1
             }
         } else if state == .unquoted {
-            while scan < limit, buffer[scan] != options.delimiter, buffer[scan] != 0x0A, buffer[scan] != options.quote {
+            while scan < limit, buffer[scan] != delimiter, buffer[scan] != 0x0A, buffer[scan] != options.quote {
                 scan += 1
             }
         }
@@ -134,7 +136,7 @@ struct CSVFramer {
             hasEscapes = true
             state = .quoted
             scan += 1
-        case .quoteInQuoted where byte == options.delimiter || byte == 0x0A:
+        case .quoteInQuoted where byte == delimiter || byte == 0x0A:
             try endField(byte, at: scan - recordStart - 1, buffer, body)
         case .quoteInQuoted where byte == 0x0D:
             state = .returnAfterQuote

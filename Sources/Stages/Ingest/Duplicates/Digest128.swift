@@ -6,19 +6,27 @@ struct Digest128: Hashable {
     var low: UInt64
 
     init(_ bytes: [UInt8]) {
-        (high, low) = (0, 0)
-        for (index, byte) in SHA256.hash(data: bytes).prefix(16).enumerated() {
-            if index < 8 { high = high << 8 | UInt64(byte) } else { low = low << 8 | UInt64(byte) }
+        self.init(SHA256.hash(data: bytes))
+    }
+
+    init(_ digest: SHA256Digest) {
+        (high, low) = digest.withUnsafeBytes { bytes in
+            (
+                UInt64(bigEndian: bytes.loadUnaligned(as: UInt64.self)),
+                UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
+            )
         }
     }
 }
 
 /// Lower-case hexadecimal digits of a digest.
 func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
-    var text = ""
+    func digit(_ value: UInt8) -> UInt8 { value < 10 ? 0x30 + value : 0x57 + value }
+    var digits: [UInt8] = []
+    digits.reserveCapacity(64)
     for byte in bytes {
-        if byte < 16 { text += "0" }
-        text += String(byte, radix: 16)
+        digits.append(digit(byte >> 4))
+        digits.append(digit(byte & 15))
     }
-    return text
+    return String(decoding: digits, as: UTF8.self)
 }

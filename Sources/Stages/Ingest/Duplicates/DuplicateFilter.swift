@@ -10,6 +10,7 @@ struct DuplicateFilter {
     private let options: DuplicateOptions
     private var seen: Set<Digest128> = []
     private var near: NearDuplicateIndex
+    private var fresh = 0
     private var scratch: [UInt8] = []
 
     init(_ options: DuplicateOptions) {
@@ -20,7 +21,7 @@ struct DuplicateFilter {
     /// - Parameter needsQuestion: whether answers to one question are to be merged.
     /// - Throws: `IngestError` with code `ingest.duplicate_index_full`.
     mutating func judge(_ pair: QuestionAnswer, needsQuestion: Bool) throws(IngestError) -> Verdict {
-        guard options.removesExact || options.removesNear || needsQuestion else { return .fresh(question: nil) }
+        guard options.removesExact || options.removesNear || needsQuestion else { return try remember(nil) }
         scratch.removeAll(keepingCapacity: true)
         TextNormalizer.append(pair.question, to: &scratch)
         let questionEnd = scratch.count
@@ -35,16 +36,28 @@ struct DuplicateFilter {
             if near.isDuplicate(question: scratch[..<questionEnd], answer: scratch[(questionEnd + 1)...]) {
                 return .near
             }
-            guard near.count <= options.maximumEntries else { throw full() }
         }
+        return try remember(question)
+    }
+
+    /// Every pair that is kept takes memory, whichever duplicates are removed: in an index here, where answers are
+    /// merged, or where equal pairs are told apart.
+    private mutating func remember(_ question: Digest128?) throws(IngestError) -> Verdict {
+        fresh += 1
+        guard fresh <= options.maximumEntries else { throw full() }
         return .fresh(question: question)
     }
 
     private func full() -> IngestError {
         IngestError(
             .duplicateIndexFull,
-            "More than \(options.maximumEntries) records are to be remembered for finding duplicates. Raise "
-                + "duplicates.max_entries (up to 43 bytes of memory each for exact, 800 for near duplicates), or turn "
-                + "duplicates.near or duplicates.exact off.")
+            "More than \(options.maximumEntries) question/answer pairs are to be remembered for finding duplicates and "
+                + "for merging. "
+                + (options.removesNear
+                    ? "Raise duplicates.max_entries, if the workers of the pool have about 400 bytes of memory for each; "
+                        + "or set duplicates.near to false, which takes about 100 bytes for each and allows "
+                        + "\(DuplicateOptions.mostWithoutNear) by default."
+                    : "Raise duplicates.max_entries, if the workers of the pool have about 100 bytes of memory for each; "
+                        + "or split the source into several runs."))
     }
 }

@@ -6,17 +6,39 @@ enum TextNormalizer {
     static func append(_ text: String, to bytes: inout [UInt8]) {
         var ascii = text
         if ascii.withUTF8({ appendASCII($0, to: &bytes) }) { return }
+        // To compose takes much longer than to see that there is nothing to compose.
+        let composed =
+            text.unicodeScalars.allSatisfy { isComposed($0.value) } ? text : text.precomposedStringWithCanonicalMapping
         var needsSpace = false
         let start = bytes.count
-        for character in text.precomposedStringWithCanonicalMapping.lowercased() {
-            if character.isWhitespace {
+        for scalar in composed.unicodeScalars {
+            if scalar.isASCII ? scalar.value == 0x20 || scalar.value &- 0x09 < 5 : scalar.properties.isWhitespace {
                 needsSpace = bytes.count > start
+                continue
+            }
+            if needsSpace { bytes.append(0x20) }
+            needsSpace = false
+            if scalar.isASCII {
+                let byte = UInt8(truncatingIfNeeded: scalar.value)
+                bytes.append(byte &- 0x41 < 26 ? byte | 0x20 : byte)
+            } else if isCaseless(scalar.value) {
+                bytes.append(contentsOf: UTF8.encode(scalar) ?? UTF8.encodedReplacementCharacter)
             } else {
-                if needsSpace { bytes.append(0x20) }
-                needsSpace = false
-                bytes.append(contentsOf: character.utf8)
+                bytes.append(contentsOf: scalar.properties.lowercaseMapping.utf8)
             }
         }
+    }
+
+    /// Whether a text of such scalars is in NFC whatever stands beside them: NFC_Quick_Check (UAX #15) is "yes" for all
+    /// of these Latin, Cyrillic, punctuation, CJK and emoji. The others are not all composed differently; they are
+    /// only not known here.
+    private static func isComposed(_ scalar: UInt32) -> Bool {
+        scalar < 0x300 || 0x400...0x482 ~= scalar || isCaseless(scalar)
+    }
+
+    /// General punctuation, CJK ideographs and emoji, of those that are known to be composed.
+    private static func isCaseless(_ scalar: UInt32) -> Bool {
+        0x2002...0x205E ~= scalar || 0x4E00...0x9FFF ~= scalar || 0x1F300...0x1FAFF ~= scalar
     }
 
     /// Does the work for texts without a letter beyond ASCII: in those, bytes are characters.

@@ -7,9 +7,9 @@ package struct DatasetManifest: Hashable, Sendable {
 
     package struct Source: Hashable, Sendable {
         package var metadata: SourceMetadata
-        /// What was read.
+        /// What was read, before it was turned into text.
         package var bytes: Int64
-        /// Of the bytes that were read.
+        /// Of these bytes.
         package var sha256: String
     }
 

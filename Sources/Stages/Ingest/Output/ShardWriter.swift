@@ -22,11 +22,16 @@ struct ShardWriter {
     private var hasher = SHA256()
     private var bytes: Int64 = 0
     private var records: Int64 = 0
+    /// How often each id was written, where equal pairs are kept. 27 to 54 bytes of memory per pair.
+    private var written: [Digest128: UInt32]?
     private(set) var shards: [Shard] = []
 
-    init(sink: any RecordSink, shardBytes: Int) {
+    /// - Parameter holdsEqualPairs: whether pairs may come more than once: each gets an id of its own then, the same
+    ///   for the same place among its equals.
+    init(sink: any RecordSink, shardBytes: Int, holdsEqualPairs: Bool = false) {
         self.sink = sink
         self.shardBytes = shardBytes
+        if holdsEqualPairs { written = [:] }
     }
 
     private var name: String {
@@ -42,7 +47,7 @@ struct ShardWriter {
             hash.update(data: [0] as [UInt8])
         }
         var members = pair.extras
-        members.append(RecordValue.Member(key: "id", value: .string(hexadecimal(hash.finalize().prefix(16)))))
+        members.append(RecordValue.Member(key: "id", value: .string(id(hash))))
         members.append(RecordValue.Member(key: "source_id", value: .string(pair.sourceID)))
         members.append(RecordValue.Member(key: "question", value: .string(pair.question)))
         members.append(RecordValue.Member(key: "answer", value: .string(pair.answer)))
@@ -58,6 +63,17 @@ struct ShardWriter {
         } else if buffer.count >= Self.bufferBytes {
             try flush()
         }
+    }
+
+    private mutating func id(_ hash: SHA256) -> String {
+        let digest = hash.finalize()
+        guard written != nil else { return hexadecimal(digest.prefix(16)) }
+        let before = written?[Digest128(digest), default: 0] ?? 0
+        written?[Digest128(digest)] = before &+ 1
+        guard before > 0 else { return hexadecimal(digest.prefix(16)) }
+        var hash = hash
+        hash.update(data: Array(String(before).utf8))
+        return hexadecimal(hash.finalize().prefix(16))
     }
 
     mutating func finish() throws {

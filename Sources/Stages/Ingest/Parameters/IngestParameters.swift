@@ -4,7 +4,7 @@ package import Pipeline
 package struct IngestParameters: Hashable, Sendable {
     /// How the bytes of a source are to be read.
     package enum Format: String, Hashable, Sendable, CaseIterable {
-        case auto, jsonl, csv, parquet
+        case auto, jsonl, csv, tsv, parquet
     }
 
     /// URIs (`file://`, `http(s)://`, `s3://`); a `file://` one may name a folder or hold `*` and `?` in its last part.
@@ -60,7 +60,9 @@ extension CSVOptions {
         var reader = part
         delimiter = try Self.character("delimiter", &reader) ?? delimiter
         quote = try Self.character("quote", &reader) ?? quote
-        guard delimiter != quote else { throw reader.fault("quote", "must differ from the delimiter") }
+        guard delimiter ?? UInt8(ascii: ",") != quote else {
+            throw reader.fault("quote", "must differ from the delimiter")
+        }
         hasHeader = try reader.bool("header", default: hasHeader)
         columns = try reader.strings("columns") ?? []
         if !hasHeader, columns.isEmpty {

@@ -40,7 +40,7 @@ package enum FileLocator {
             throw FileByteSource.unreadable(uri, ENOENT)
         }
         guard isFolder.boolValue else { return [path] }
-        let endings = [".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet"]
+        let endings = SourceFormat.endings.map(\.ending)
         let found = try list(path, uri) { name in endings.contains { name.lowercased().hasSuffix($0) } }
         guard !found.isEmpty else {
             throw IngestError(

@@ -22,8 +22,15 @@ struct PairTemplate: Hashable, Sendable {
     /// More members for the output record.
     var extras: [String: TemplateText] = [:]
 
-    /// The members of an output record that are not free.
-    static let reserved: Set<String> = ["id", "source_id", "source_ids", "question", "answer"]
+    /// The members of an output record that are not free, and why.
+    static let reserved = [
+        "id": "which every record has already", "source_id": "which every record has already",
+        "source_ids": "which every record has already", "question": "which every record has already",
+        "answer": "which every record has already",
+        "context": "which preprocess would put before the question, unseen by the search for duplicates; "
+            + "make it a part of the question with a template",
+        "messages": "which preprocess would read instead of question and answer",
+    ]
 
     init(_ value: JSONValue, path: String, nested: Set<String>) throws(IngestError) {
         var reader = try ParameterReader(value, path: path)
@@ -56,8 +63,8 @@ struct PairTemplate: Hashable, Sendable {
                 guard let text = members[key]?.stringValue else {
                     throw reader.fault("fields.\(key)", "must be a string")
                 }
-                guard !Self.reserved.contains(key) else {
-                    throw reader.fault("fields.\(key)", "is a member that every record has; choose another name")
+                if let why = Self.reserved[key] {
+                    throw reader.fault("fields.\(key)", "names a member \(why); choose another name")
                 }
                 extras[key] = try Self.text(text, "fields.\(key)", place)
             }

@@ -42,8 +42,8 @@ package struct TemplateSet: Hashable, Sendable {
         answerField = try reader.string("answer_field") ?? answerField
         sourceIDField = try reader.string("source_id_field")
         carried = try reader.strings("carry") ?? []
-        if let taken = carried.first(where: { PairTemplate.reserved.contains($0) }) {
-            throw reader.fault("carry", "names \"\(taken)\", which every record has already")
+        for name in carried {
+            if let why = PairTemplate.reserved[name] { throw reader.fault("carry", "names \"\(name)\", \(why)") }
         }
     }
 

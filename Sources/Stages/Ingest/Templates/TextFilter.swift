@@ -80,6 +80,10 @@ enum TextFilter: Hashable, Sendable {
     }
 
     static func trimmed(_ text: String) -> String {
+        // Most texts have nothing to lose: they are not copied.
+        if let first = text.utf8.first, let last = text.utf8.last, 0x21...0x7E ~= first, 0x21...0x7E ~= last {
+            return text
+        }
         guard let start = text.firstIndex(where: { !$0.isWhitespace }),
             let end = text.lastIndex(where: { !$0.isWhitespace })
         else { return "" }

@@ -8,6 +8,7 @@ import decimal
 import json
 import math
 import os
+import time
 from typing import Any
 
 from .events import EventStream
@@ -22,6 +23,10 @@ def run(spec: Spec, events: EventStream, stop: StopRequest) -> dict[str, Any]:
     columns = spec.strings("columns", None)
     batch_rows = spec.integer("batch_rows", 1024, low=1, high=1 << 20)
     threads = spec.integer("threads", 1, low=1)
+    # A small file may hold a great many rows: what is written is bounded, not what is read.
+    most_bytes = spec.integer("max_bytes", None, low=1, high=2**63 - 1)
+    most_seconds = spec.number("max_seconds", None, low=0)
+    start = time.monotonic()
 
     spec.warn_unread(events)
 
@@ -40,9 +45,9 @@ def run(spec: Spec, events: EventStream, stop: StopRequest) -> dict[str, Any]:
                 "missing_column", f"{path} has no column '{column}'; it has {', '.join(names)}", file=path, column=column
             )
     total = file.metadata.num_rows
-    written = nonfinite = 0
+    written = nonfinite = size = 0
     temporary = output + ".partial"
-    with open(temporary, "w", encoding="utf-8") as lines:
+    with open(temporary, "wb") as lines:
         for group in range(file.num_row_groups):
             try:
                 # One row group at a time and in batches: memory follows the batch, not the file.
@@ -50,10 +55,20 @@ def run(spec: Spec, events: EventStream, stop: StopRequest) -> dict[str, Any]:
                     if stop.requested:
                         os.unlink(temporary)
                         raise Released()
+                    if most_seconds is not None and time.monotonic() - start > most_seconds:
+                        raise permanent(
+                            "time_limit_exceeded", f"{written} of {total} rows were read in the {most_seconds:g} s given"
+                        )
                     for row in batch.to_pylist():
                         plain, lost = _plain(row)
                         nonfinite += lost
-                        lines.write(json.dumps(plain, ensure_ascii=False, allow_nan=False) + "\n")
+                        line = (json.dumps(plain, ensure_ascii=False, allow_nan=False) + "\n").encode()
+                        size += len(line)
+                        if most_bytes is not None and size > most_bytes:
+                            raise permanent(
+                                "limit_exceeded", f"the rows take more than {most_bytes} bytes as JSON lines"
+                            )
+                        lines.write(line)
                     written += batch.num_rows
                     events.progress(written, total, f"row group {group + 1} of {file.num_row_groups}")
             except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:

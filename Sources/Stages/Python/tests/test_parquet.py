@@ -44,6 +44,20 @@ def test_columns_are_chosen_and_missing_ones_named(parquet, tmp_path):
         support.run("read-parquet", {"file": parquet, "output": tmp_path / "p", "columns": ["nope"]})
 
 
+def test_a_few_bytes_cannot_become_too_many(parquet, tmp_path):
+    limits = {"max_bytes": 20_000}
+    with pytest.raises(StageFailure, match="more than 20000 bytes") as caught:
+        support.run("read-parquet", {"file": parquet, "output": tmp_path / "o", **limits})
+    assert (caught.value.kind, caught.value.code) == ("permanent", "limit_exceeded")
+    with pytest.raises(StageFailure, match="0 of 1000 rows") as caught:
+        support.run("read-parquet", {"file": parquet, "output": tmp_path / "o", "max_seconds": 0})
+    assert (caught.value.kind, caught.value.code) == ("permanent", "time_limit_exceeded")
+    assert not (tmp_path / "o").exists()
+    support.run("read-parquet", {"file": parquet, "output": tmp_path / "o"})
+    size = (tmp_path / "o").stat().st_size
+    support.run("read-parquet", {"file": parquet, "output": tmp_path / "o", "max_bytes": size, "max_seconds": 60})
+
+
 def test_damage_is_named_by_row_group_and_column(parquet, tmp_path):
     meta = pyarrow.parquet.ParquetFile(parquet).metadata.row_group(2).column(1)
     data = bytearray(parquet.read_bytes())
