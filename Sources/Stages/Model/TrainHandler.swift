@@ -71,24 +71,25 @@ package struct TrainHandler: StageHandler {
                 digest: published.contentDigest))
     }
 
-    /// Trains from the newest checkpoint; from the beginning when that belongs to another training.
+    /// Trains from the newest checkpoint that can be continued; from the beginning when they belong to another training.
     private func train(
         _ specification: [String: JSONValue], _ context: StageContext
     ) async throws -> PythonStage.Ending {
         let checkpoints = Checkpoints(context: context)
-        guard let resume = try await checkpoints.fetchLatest(into: try context.workspace.directory()) else {
-            return try await runOnce(specification, checkpoints, context)
+        while let newest = try await checkpoints.fetchLatest(into: try context.workspace.directory()) {
+            var resumed = specification
+            resumed["resume_from"] = .string(newest.directory)
+            do {
+                return try await runOnce(resumed, checkpoints, context)
+            } catch let error as StageFailure where error.failure.code == "train.checkpoint_mismatch" {
+                context.log.line("the checkpoint cannot be continued (\(error.failure.message)); starting over")
+                try await checkpoints.removeAll()
+            } catch let error as StageFailure where error.failure.code == "train.checkpoint_invalid" {
+                context.log.line("the checkpoint cannot be read (\(error.failure.message)); looking for an older one")
+                try await checkpoints.remove(newest.prefix)
+            }
         }
-        var resumed = specification
-        resumed["resume_from"] = .string(resume)
-        do {
-            return try await runOnce(resumed, checkpoints, context)
-        } catch let error as StageFailure
-            where ["train.checkpoint_mismatch", "train.checkpoint_invalid"].contains(error.failure.code)
-        {
-            context.log.line("the checkpoint cannot be continued (\(error.failure.message)); starting over")
-            return try await runOnce(specification, checkpoints, context)
-        }
+        return try await runOnce(specification, checkpoints, context)
     }
 
     private func runOnce(
@@ -151,12 +152,19 @@ package struct TrainHandler: StageHandler {
             context.log.line("out of memory before: the micro-batch is 1 already, so activations are computed twice")
             return
         }
-        // An odd micro-batch is rounded up, so that the batch as a whole never shrinks.
-        specification["micro_batch_size"] = .int((micro + 1) / 2)
-        specification["gradient_accumulation_steps"] = .int(accumulation * 2)
-        context.log.line(
-            "out of memory before: micro-batch \((micro + 1) / 2) instead of \(micro), accumulation \(accumulation * 2)"
-        )
+        let (half, repeated) = Self.halved(micro: micro, accumulation: accumulation)
+        specification["micro_batch_size"] = .int(half)
+        specification["gradient_accumulation_steps"] = .int(repeated)
+        context.log.line("out of memory before: micro-batch \(half) instead of \(micro), accumulation \(repeated)")
+    }
+
+    /// The largest micro-batch, of half the size at most, that makes the same batch: any other batch would be another
+    /// training, which cannot go on from a checkpoint.
+    static func halved(micro: Int64, accumulation: Int64) -> (micro: Int64, accumulation: Int64) {
+        let batch = micro * accumulation
+        var half = max(1, micro / 2)
+        while batch % half != 0 { half -= 1 }
+        return (half, batch / half)
     }
 
     private func card(_ context: StageContext, model: BaseModel, tokens: StageOutput) -> JSONValue {

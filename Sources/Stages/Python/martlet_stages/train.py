@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from .card import model_card
-from .checkpoint import read_checkpoint
+from .checkpoint import checkpoint_dtype, read_checkpoint
 from .columns import Columns
 from .events import EventStream, finite
 from .failures import Released, is_out_of_memory, out_of_memory, peak_rss, permanent
@@ -70,6 +70,9 @@ def run(spec: Spec, events: EventStream, stop: StopRequest) -> dict[str, Any]:
 
     set_threads(threads)
     device = choose_device()
+    if resume and dtype_name == "auto":
+        # What is best on the machine that began: this one may be of another kind.
+        dtype_name = checkpoint_dtype(resume)
     dtype = choose_dtype(dtype_name, device)
     events.progress(0, total, "loading the base model")
     try:

@@ -6,7 +6,7 @@ import pytest
 import support
 import torch
 
-from martlet_stages import trainer as trainer_module
+from martlet_stages import runtime, trainer as trainer_module
 from martlet_stages.failures import Released, StageFailure
 from martlet_stages.model import Batch, load_model, summed_loss
 from martlet_stages.columns import Columns
@@ -154,8 +154,28 @@ def test_a_checkpoint_of_another_training_is_refused_by_name(training, tmp_path)
     assert (caught.value.kind, caught.value.code) == ("permanent", "checkpoint_mismatch")
     state = tmp_path / "out-checkpoints" / "step-00000002" / "state.safetensors"
     state.write_bytes(state.read_bytes()[:-100])
-    with pytest.raises(StageFailure, match="promises"):
+    with pytest.raises(StageFailure, match="promises") as caught:
         support.run("train", training("cut", resume_from=saved))
+    assert (caught.value.kind, caught.value.code) == ("permanent", "checkpoint_invalid")
+    (state.parent / "state.json").write_text("{")
+    with pytest.raises(StageFailure, match="not JSON") as caught:
+        support.run("train", training("state", resume_from=saved))
+    assert (caught.value.kind, caught.value.code) == ("permanent", "checkpoint_invalid")
+
+
+def test_a_machine_of_another_kind_continues_with_the_dtype_of_the_first(training, tmp_path, monkeypatch):
+    for first, second in ((True, False), (False, True)):
+        name = f"from-{first}"
+        monkeypatch.setattr(runtime, "cpu_has_bfloat16", lambda has=first: has)
+        recorder, stop = stop_at(2)
+        with pytest.raises(Released):
+            support.run("train", training(name, dtype="auto"), recorder, stop)
+        shutil.rmtree(tmp_path / name)
+        monkeypatch.setattr(runtime, "cpu_has_bfloat16", lambda has=second: has)
+        spec = training(name, dtype="auto", resume_from=recorder.of("checkpoint")[0]["directory"])
+        output = support.run("train", spec)
+        assert output["resumed_from_step"] == 2
+        assert output["dtype"] == ("bfloat16" if first else "float32")
 
 
 def test_a_loss_that_is_not_finite_ends_training_with_a_usable_output(training, tmp_path, monkeypatch):
