@@ -71,10 +71,12 @@ struct TrainedModel: Sendable {
             cacheDirectory: bench.folder + "/models")
     }
 
-    func context(run: RunID, _ changes: [String: JSONValue] = [:], resourceRetry: Bool? = nil) -> StageContext {
+    func context(run: RunID, _ changes: [String: JSONValue] = [:], resourceRetry: Bool? = nil, stage: String? = nil)
+        -> StageContext
+    {
         bench.context(
             "train", run: run, parameters: .object(Self.training.merging(changes) { $1 }),
-            inputs: ["preprocess": tokens], resourceRetry: resourceRetry)
+            inputs: ["preprocess": tokens], resourceRetry: resourceRetry, stage: stage)
     }
 
     /// A JSON file of an output.

@@ -99,7 +99,23 @@ package struct TrainHandler: StageHandler {
         tracked.log(
             parameters: Self.flatten(context.payload.parameters),
             tags: ["martlet.stage": context.payload.stage, "martlet.worker_token": context.token.description])
-        let ending = try await withThrowingTaskGroup(of: PythonStage.Ending?.self) { group in
+        let ending: PythonStage.Ending
+        do {
+            ending = try await follow(specification, checkpoints, tracked, context)
+        } catch let error as StageFailure {
+            await tracked.fail()
+            throw error
+        }
+        // The last values belong to the record of the run, so MLflow gets some time to come back. Only now that nothing
+        // else sends: what was on its way when that was stopped waits again.
+        if case .finished = ending { try await tracked.finish(status: .finished, limit: .seconds(120)) }
+        return ending
+    }
+
+    private func follow(
+        _ specification: [String: JSONValue], _ checkpoints: Checkpoints, _ tracked: TrackedRun, _ context: StageContext
+    ) async throws -> PythonStage.Ending {
+        try await withThrowingTaskGroup(of: PythonStage.Ending?.self) { group in
             group.addTask {
                 await tracked.keepSending()
                 return nil
@@ -126,10 +142,6 @@ package struct TrainHandler: StageHandler {
             }
             throw CancellationError()
         }
-        // The last values belong to the record of the run, so MLflow gets some time to come back. Only now that nothing
-        // else sends: what was on its way when that was stopped waits again.
-        if case .finished = ending { try await tracked.finish(status: nil, limit: .seconds(120)) }
-        return ending
     }
 
     private static func record(_ fields: JSONValue, in tracked: TrackedRun) {
