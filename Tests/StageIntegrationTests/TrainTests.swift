@@ -18,6 +18,8 @@ import Testing
         #expect(values["dataset_digest"]?.stringValue == trained.dataset.digest)
         #expect(values["base_model_digest"]?.stringValue == Digest.sha256("tiny"))
         #expect(values["code_version"]?.stringValue == BuildInfo.version)
+        let card = try await trained.text("README.md", of: trained.model)
+        #expect(card.contains("license: \"none\"") && card.contains("# \(trained.bench.name)"), "\(card)")
         let mlflow = try await trained.bench.mlflow()
         let experiment = try #require(try await mlflow.experiment(named: trained.bench.name))
         let runs = try await mlflow.searchRuns(

@@ -39,7 +39,12 @@ def stop_at(step):
 @pytest.mark.parametrize("method", ["lora", "full"])
 def test_the_loss_falls_and_the_result_is_complete(training, tmp_path, method):
     recorder = support.Recorder()
-    spec = training(method=method, max_steps=20, model_card={"base": "tiny", "dataset": "d1", "licence": "mit"})
+    # As the worker gives it.
+    card = {
+        "title": "security-qa", "run": "r1", "base": "tiny", "base_digest": "ba5e", "base_licence": "mit",
+        "dataset": "d1", "code_version": "1",
+    }  # fmt: skip
+    spec = training(method=method, max_steps=20, model_card=card)
     output = support.run("train", spec, recorder)
     losses = [point["loss"] for point in curve(tmp_path / "out")]
     assert len(losses) == 20 and sum(losses[-4:]) < 0.9 * sum(losses[:4])
@@ -48,7 +53,7 @@ def test_the_loss_falls_and_the_result_is_complete(training, tmp_path, method):
     assert {"model.safetensors", "config.json", "generation_config.json", "tokenizer.json"} <= merged
     assert (tmp_path / "out" / "adapter").exists() == (method == "lora")
     card = (tmp_path / "out" / "README.md").read_text()
-    assert 'base_model: "tiny"' in card and 'license: "mit"' in card and "d1" in card
+    assert 'base_model: "tiny"' in card and "\n# security-qa\n" in card and 'license: "mit"' in card and "d1" in card
     assert str(tmp_path) not in card
     for path in (tmp_path / "out").rglob("*.json"):
         assert str(tmp_path) not in path.read_text(), f"{path} names a path of this machine"
