@@ -11,7 +11,7 @@ from typing import Any
 from .events import EventStream
 from .failures import Released, StageFailure, is_out_of_memory, out_of_memory, peak_rss
 from .hashing import file_sha256, files_sha256, value_sha256
-from .runtime import StopRequest, choose_device, choose_dtype, log, require_empty_directory, set_threads
+from .runtime import StopRequest, choose_device, choose_dtype, default_threads, log, require_empty_directory, set_threads
 from .safefiles import read_json, weight_files, write_json
 from .spec import Spec
 
@@ -29,7 +29,7 @@ def run(spec: Spec, events: EventStream, stop: StopRequest) -> dict[str, Any]:
     output = spec.text("output_dir")
     generation = spec.object("generation", None)
     dtype_name = spec.text("dtype", "auto", choices=("auto", "bfloat16", "float32"))
-    threads = spec.integer("threads", len(os.sched_getaffinity(0)), low=1)
+    threads = spec.integer("threads", default_threads(), low=1)
 
     from .suite import Suite, SuiteOptions
 
