@@ -51,7 +51,8 @@ package struct TrainHandler: StageHandler {
         specification["eval_file"] = .string(data + "/eval.safetensors")
         specification["output_dir"] = .string(try context.workspace.directory() + "/output")
         specification["checkpoint_dir"] = .string(try context.workspace.subdirectory("checkpoints"))
-        specification["model_card"] = card(context, model: model, tokens: tokens)
+        let code = try BuildInfo.code(with: python())
+        specification["model_card"] = card(context, model: model, tokens: tokens, code: code)
         let ending = try await train(specification, context)
         guard case .finished(let summary) = ending else { return .released }
         let output = try context.workspace.directory() + "/output"
@@ -66,7 +67,7 @@ package struct TrainHandler: StageHandler {
                     "tokens_digest": .string(manifest.contentDigest),
                     "dataset_digest": tokens.values["dataset_digest"] ?? .null,
                     "dataset_version": tokens.values["dataset_version"] ?? .null,
-                    "code_version": .string(BuildInfo.version),
+                    "code_version": .string(code),
                 ]),
                 digest: published.contentDigest))
     }
@@ -179,13 +180,13 @@ package struct TrainHandler: StageHandler {
         return (half, batch / half)
     }
 
-    private func card(_ context: StageContext, model: BaseModel, tokens: StageOutput) -> JSONValue {
+    private func card(_ context: StageContext, model: BaseModel, tokens: StageOutput, code: String) -> JSONValue {
         .object([
             "title": .string(context.payload.pipeline), "run": .string(context.payload.run.description),
             "base": .string(model.name), "base_digest": .string(model.digest),
             "base_licence": .string(model.licence ?? "unknown"),
             "dataset": tokens.values["dataset_version"] ?? tokens.values["dataset_digest"] ?? .null,
-            "code_version": .string(BuildInfo.version),
+            "code_version": .string(code),
         ])
     }
 
