@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import shutil
 import time
 from typing import Any
 
@@ -24,6 +25,8 @@ def run(spec: Spec, events: EventStream, stop: StopRequest) -> dict[str, Any]:
     models = {role: models_spec.directory(role) for role in ROLES if models_spec.has(role)}
     cached_spec = spec.object("cached", None)
     cached = {role: cached_spec.file(role) for role in ROLES if cached_spec.has(role)}
+    examples_spec = spec.object("cached_examples", None)
+    examples = {role: examples_spec.file(role) for role in cached if examples_spec.has(role)}
     if "candidate" not in models:
         raise models_spec.fail("candidate", "is missing")
     output = spec.text("output_dir")
@@ -57,6 +60,8 @@ def run(spec: Spec, events: EventStream, stop: StopRequest) -> dict[str, Any]:
         found = _reuse(path, suite, models.get(role), role, events)
         if found is not None:
             results[role] = found
+            if role in examples:
+                shutil.copyfile(examples[role], os.path.join(output, f"examples-{role}.jsonl"))
     pending = [role for role in models if role not in results]
     total = suite.work * len(pending)
     vocabulary: str | None = None
@@ -84,7 +89,11 @@ def run(spec: Spec, events: EventStream, stop: StopRequest) -> dict[str, Any]:
     return {
         "results": results,
         "result_files": {role: f"results-{role}.json" for role in results},
-        "example_files": {role: f"examples-{role}.jsonl" for role in pending},
+        "example_files": {
+            role: f"examples-{role}.jsonl"
+            for role in results
+            if os.path.isfile(os.path.join(output, f"examples-{role}.jsonl"))
+        },
         "comparison": _comparison(results),
         "suite_digest": suite.digest,
         "device": str(device),
