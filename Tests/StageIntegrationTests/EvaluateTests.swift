@@ -76,7 +76,7 @@ import Testing
     func aHopelessModelIsRejectedAndTheBaseIsNotMeasuredAgain() async throws {
         let trained = try await TrainedModel.shared()
         let name = "none-" + trained.bench.name
-        _ = try await evaluate(trained, name: name, run: .fresh())
+        let (first, _) = try await evaluate(trained, name: name, run: .fresh())
         let (result, _) = try await evaluate(trained, name: name, run: .fresh(), maximumPerplexity: 1.5)
         guard case .rejected(let output) = result else {
             Issue.record("accepted")
@@ -87,6 +87,9 @@ import Testing
         #expect((decision.results.first?.margin ?? 0) < 0, "the rule says by how much it failed")
         let report = try await trained.document("report.json", of: output)
         #expect(report["report"]?["results"]?["base"]?["cached"] == true)
+        let examples = try await trained.text("examples-base.jsonl", of: output)
+        #expect(!examples.isEmpty)
+        #expect(try await trained.text("examples-base.jsonl", of: first.output) == examples)
     }
 
     @Test(.timeLimit(.minutes(5)))

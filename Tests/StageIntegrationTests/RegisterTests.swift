@@ -33,6 +33,7 @@ import Testing
                 artifacts: ManifestReference(bucket: location.bucket, key: location.key, sha256: location.sha256),
                 values: [
                     "type": "model", "base_model": "tiny", "base_model_digest": "ba5e", "dataset_digest": "da7a",
+                    "code_version": "0.1.0+c0de",
                 ], digest: digest),
             "evaluate": StageOutput(
                 values: [
@@ -73,7 +74,7 @@ import Testing
             #expect(version.tags[Lineage.datasetDigest] == "da7a")
             #expect(version.tags[Lineage.baseModel] == "tiny")
             #expect(version.tags[Lineage.baseModelDigest] == "ba5e")
-            #expect(version.tags[Lineage.codeVersion] == BuildInfo.version)
+            #expect(version.tags[Lineage.codeVersion] == "0.1.0+c0de")
             #expect(version.tags[Lineage.modelDigest] == inputs["train"]?.digest)
             #expect(version.tags[Lineage.metricPrefix + "perplexity"] == "12.5")
             #expect(Lineage.artifacts(of: version.tags) == inputs["train"]?.artifacts)

@@ -1,12 +1,12 @@
 import Foundation
 import MLflowClient
-import ModelStages
 import ObjectStorage
 import Pipeline
 import StageSupport
 import TestServers
 import Testing
 
+@testable import ModelStages
 @testable import WorkerRuntime
 
 /// Training by the real program: to the store and back, on another worker, with MLflow away.
@@ -17,7 +17,10 @@ import Testing
         let values = trained.model.values
         #expect(values["dataset_digest"]?.stringValue == trained.dataset.digest)
         #expect(values["base_model_digest"]?.stringValue == Digest.sha256("tiny"))
-        #expect(values["code_version"]?.stringValue == BuildInfo.version)
+        let code = try BuildInfo.code(with: try await StagesEnvironment.find())
+        #expect(values["code_version"]?.stringValue == code)
+        let card = try await trained.text("README.md", of: trained.model)
+        #expect(card.contains("license: \"none\"") && card.contains("# \(trained.bench.name)"), "\(card)")
         let mlflow = try await trained.bench.mlflow()
         let experiment = try #require(try await mlflow.experiment(named: trained.bench.name))
         let runs = try await mlflow.searchRuns(
@@ -73,6 +76,41 @@ import Testing
         #expect(redone["curve"] == whole["curve"])
         let older = try #require(manifests.first)
         #expect(log.contains("resuming from " + older.dropLast("manifest.json".count)))
+    }
+
+    /// The steps of the new training begin at 1, below those of the checkpoints that it cannot continue.
+    @Test(.timeLimit(.minutes(10)))
+    func aTrainingThatStartsOverLeavesCheckpointsOfItsOwn() async throws {
+        let trained = try await TrainedModel.shared()
+        let run = RunID.fresh()
+        let handler = try await TrainedModel.handler(trained.bench, mlflow: nil)
+        let stale = trained.context(run: run, ["max_steps": 20, "checkpoint_every_steps": 8])
+        _ = try await handler.run(stale)
+        let before = try await manifests(in: stale)
+        #expect(before.count == 2)
+
+        let other = trained.context(run: run, ["learning_rate": 0.02])
+        let output = try await handler.run(other).output
+        #expect(other.log.text.contains("starting over"))
+        let document = try await trained.document("training.json", of: output)
+        #expect(document["resumed_from_step"]?.isNull != false)
+        let after = try await manifests(in: other)
+        #expect(after.count == 2)
+        #expect(Set(after).isDisjoint(with: before))
+
+        let resumed = trained.context(run: run, ["learning_rate": 0.02])
+        let again = try await trained.document("training.json", of: try await handler.run(resumed).output)
+        #expect(again["resumed_from_step"]?.intValue == 4)
+        #expect(again["curve"] == document["curve"])
+    }
+
+    @Test(arguments: [
+        (micro: 4, accumulation: 1, expected: [2, 2]), (3, 1, [1, 3]), (5, 2, [2, 5]), (7, 4, [2, 14]),
+        (6, 1, [3, 2]), (2, 3, [1, 6]), (9, 1, [3, 3]),
+    ])
+    func aHalvedMicroBatchMakesTheSameBatch(micro: Int64, accumulation: Int64, expected: [Int64]) {
+        let (half, repeated) = TrainHandler.halved(micro: micro, accumulation: accumulation)
+        #expect([half, repeated] == expected)
     }
 
     @Test(.timeLimit(.minutes(5)))

@@ -71,20 +71,25 @@ struct TrainedModel: Sendable {
             cacheDirectory: bench.folder + "/models")
     }
 
-    func context(run: RunID, _ changes: [String: JSONValue] = [:], resourceRetry: Bool? = nil) -> StageContext {
+    func context(run: RunID, _ changes: [String: JSONValue] = [:], resourceRetry: Bool? = nil, stage: String? = nil)
+        -> StageContext
+    {
         bench.context(
             "train", run: run, parameters: .object(Self.training.merging(changes) { $1 }),
-            inputs: ["preprocess": tokens], resourceRetry: resourceRetry)
+            inputs: ["preprocess": tokens], resourceRetry: resourceRetry, stage: stage)
     }
 
     /// A JSON file of an output.
     func document(_ name: String, of output: StageOutput?) async throws -> JSONValue {
+        try JSONDecoder().decode(JSONValue.self, from: Data(try await text(name, of: output).utf8))
+    }
+
+    func text(_ name: String, of output: StageOutput?) async throws -> String {
         let reference = try #require(output?.artifacts)
         let folder = bench.folder + "/document-" + UUID().uuidString
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         try await bench.context("any", parameters: [:]).artifacts.fetch(
             reference.location, names: [name], into: folder)
-        return try JSONDecoder().decode(
-            JSONValue.self, from: Data(contentsOf: URL(fileURLWithPath: folder + "/" + name)))
+        return try String(contentsOfFile: folder + "/" + name, encoding: .utf8)
     }
 }

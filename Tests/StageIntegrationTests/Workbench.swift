@@ -73,12 +73,12 @@ struct Workbench: Sendable {
     /// A new claim of a task.
     func context(
         _ kind: String, run: RunID = .fresh(), parameters: JSONValue, inputs: [String: StageOutput] = [:],
-        outcome: RunSummary? = nil, resourceRetry: Bool? = nil, storage: S3Client? = nil
+        outcome: RunSummary? = nil, resourceRetry: Bool? = nil, storage: S3Client? = nil, stage: String? = nil
     ) -> StageContext {
         let token = "t" + String(UInt64.random(in: 0...UInt64.max), radix: 36)
         return StageContext(
             payload: TaskPayload(
-                run: run, pipeline: name, stage: kind, kind: kind, pool: kind, timeoutSeconds: 600,
+                run: run, pipeline: name, stage: stage ?? kind, kind: kind, pool: kind, timeoutSeconds: 600,
                 ackPolicy: .onResult,
                 cache: false, parameters: parameters, inputs: inputs, outcome: outcome, generation: 1,
                 resourceRetry: resourceRetry),

@@ -31,22 +31,18 @@ struct Checkpoints: Sendable {
     }
 
     /// Fetches the newest checkpoint that is whole; nil when there is none.
-    func fetchLatest(into directory: String) async throws -> String? {
+    func fetchLatest(into directory: String) async throws -> (prefix: String, directory: String)? {
+        let target = directory + "/resume"
         for prefix in try await complete().reversed() {
-            let target = directory + "/resume"
             do {
-                let bytes = try await context.storage.get(
-                    bucket: context.bucket, key: prefix + ArtifactManifest.fileName, upTo: ArtifactManifest.largest)
-                let location = ManifestLocation(
-                    bucket: context.bucket, key: prefix + ArtifactManifest.fileName,
-                    sha256: Digest.sha256(String(decoding: bytes, as: UTF8.self)))
+                guard let location = try await context.artifacts.published(under: prefix) else { continue }
+                try? FileManager.default.removeItem(atPath: target)
                 try FileManager.default.createDirectory(atPath: target, withIntermediateDirectories: true)
                 try await context.artifacts.fetch(location, into: target)
                 context.log.line("resuming from \(prefix)")
-                return target
+                return (prefix, target)
             } catch let error as S3Error where !error.isRetryable {
                 context.log.line("checkpoint \(prefix) is not whole (\(error)); looking for an older one")
-                try? FileManager.default.removeItem(atPath: target)
             }
         }
         return nil
@@ -63,12 +59,20 @@ struct Checkpoints: Sendable {
         return prefixes.sorted()
     }
 
+    /// Removes the checkpoints of a training that nobody continues: they would take the places of the next one's,
+    /// whose steps begin at 1 again.
+    func removeAll() async throws {
+        for prefix in try await complete() { try await remove(prefix) }
+    }
+
+    func remove(_ prefix: String) async throws {
+        // The manifest first: what is half removed does not count.
+        try await context.storage.delete(bucket: context.bucket, key: prefix + ArtifactManifest.fileName)
+        _ = try await context.storage.deletePrefix(bucket: context.bucket, prefix: prefix)
+    }
+
     private func prune() async throws {
-        for prefix in try await complete().dropLast(Self.kept) {
-            // The manifest first: what is half removed does not count.
-            try await context.storage.delete(bucket: context.bucket, key: prefix + ArtifactManifest.fileName)
-            _ = try await context.storage.deletePrefix(bucket: context.bucket, prefix: prefix)
-        }
+        for prefix in try await complete().dropLast(Self.kept) { try await remove(prefix) }
     }
 
     private static func folder(step: Int64, token: ClaimToken) -> String {

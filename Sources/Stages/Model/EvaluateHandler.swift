@@ -57,15 +57,18 @@ package struct EvaluateHandler: StageHandler {
         }
         let earlier = EvaluationCache(
             context: context, tokens: tokens, parameters: parameters.subset(Self.measured.sorted()))
-        var cached: [String: JSONValue] = [:]
-        if let file = try await earlier.fetch(role: "base", model: base.digest) { cached["base"] = .string(file) }
-        if let champion, let file = try await earlier.fetch(role: "champion", model: champion.artifacts.sha256) {
-            cached["champion"] = .string(file)
+        var cached: [String: EvaluationCache.Measured] = [:]
+        cached["base"] = try await earlier.fetch(role: "base", model: base.digest)
+        if let champion {
+            cached["champion"] = try await earlier.fetch(role: "champion", model: champion.artifacts.sha256)
         }
         var specification = parameters.subset(Self.measured.sorted())
         let output = try context.workspace.directory() + "/output"
         specification["models"] = .object(models)
-        if !cached.isEmpty { specification["cached"] = .object(cached) }
+        if !cached.isEmpty {
+            specification["cached"] = .object(cached.mapValues { .string($0.results) })
+            specification["cached_examples"] = .object(cached.mapValues { .string($0.examples) })
+        }
         specification["eval_file"] = .string(data + "/eval.safetensors")
         specification["eval_jsonl"] = .string(data + "/eval.jsonl")
         specification["train_file_for_copy_check"] = .string(data + "/train.jsonl")
@@ -74,9 +77,11 @@ package struct EvaluateHandler: StageHandler {
         let ending = try await PythonStage(environment: python()).run(
             "evaluate", specification: .object(specification), context: context)
         guard case .finished(let report) = ending else { return .released }
-        try await earlier.store(file: output + "/results-base.json", model: base.digest)
+        if report["results"]?["base"]?["cached"]?.boolValue != true {
+            try await earlier.store(role: "base", from: output, model: base.digest)
+        }
         // What is a candidate now may be the champion next time.
-        try await earlier.store(file: output + "/results-candidate.json", model: weights.sha256)
+        try await earlier.store(role: "candidate", from: output, model: weights.sha256)
         return try await judge(
             report, gate: gate, output: output, tracked: tracked, context: context, trained: trained, tokens: tokens,
             champion: champion)

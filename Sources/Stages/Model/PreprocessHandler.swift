@@ -7,7 +7,7 @@ package import WorkerRuntime
 /// Turns a dataset version into tokens: chat template, tokenisation, leak-free split, packing.
 package struct PreprocessHandler: StageHandler {
     package let kind = "preprocess"
-    package let version = "1"
+    package let version = "2"
     private static let known: Set<String> = [
         "base_model", "max_length", "system_prompt", "chat_template", "truncation", "eval_fraction",
         "eval_max_records", "train_max_records", "packing", "near_duplicate", "seed",

@@ -51,7 +51,8 @@ package struct TrainHandler: StageHandler {
         specification["eval_file"] = .string(data + "/eval.safetensors")
         specification["output_dir"] = .string(try context.workspace.directory() + "/output")
         specification["checkpoint_dir"] = .string(try context.workspace.subdirectory("checkpoints"))
-        specification["model_card"] = card(context, model: model, tokens: tokens)
+        let code = try BuildInfo.code(with: python())
+        specification["model_card"] = card(context, model: model, tokens: tokens, code: code)
         let ending = try await train(specification, context)
         guard case .finished(let summary) = ending else { return .released }
         let output = try context.workspace.directory() + "/output"
@@ -66,29 +67,30 @@ package struct TrainHandler: StageHandler {
                     "tokens_digest": .string(manifest.contentDigest),
                     "dataset_digest": tokens.values["dataset_digest"] ?? .null,
                     "dataset_version": tokens.values["dataset_version"] ?? .null,
-                    "code_version": .string(BuildInfo.version),
+                    "code_version": .string(code),
                 ]),
                 digest: published.contentDigest))
     }
 
-    /// Trains from the newest checkpoint; from the beginning when that belongs to another training.
+    /// Trains from the newest checkpoint that can be continued; from the beginning when they belong to another training.
     private func train(
         _ specification: [String: JSONValue], _ context: StageContext
     ) async throws -> PythonStage.Ending {
         let checkpoints = Checkpoints(context: context)
-        guard let resume = try await checkpoints.fetchLatest(into: try context.workspace.directory()) else {
-            return try await runOnce(specification, checkpoints, context)
+        while let newest = try await checkpoints.fetchLatest(into: try context.workspace.directory()) {
+            var resumed = specification
+            resumed["resume_from"] = .string(newest.directory)
+            do {
+                return try await runOnce(resumed, checkpoints, context)
+            } catch let error as StageFailure where error.failure.code == "train.checkpoint_mismatch" {
+                context.log.line("the checkpoint cannot be continued (\(error.failure.message)); starting over")
+                try await checkpoints.removeAll()
+            } catch let error as StageFailure where error.failure.code == "train.checkpoint_invalid" {
+                context.log.line("the checkpoint cannot be read (\(error.failure.message)); looking for an older one")
+                try await checkpoints.remove(newest.prefix)
+            }
         }
-        var resumed = specification
-        resumed["resume_from"] = .string(resume)
-        do {
-            return try await runOnce(resumed, checkpoints, context)
-        } catch let error as StageFailure
-            where ["train.checkpoint_mismatch", "train.checkpoint_invalid"].contains(error.failure.code)
-        {
-            context.log.line("the checkpoint cannot be continued (\(error.failure.message)); starting over")
-            return try await runOnce(specification, checkpoints, context)
-        }
+        return try await runOnce(specification, checkpoints, context)
     }
 
     private func runOnce(
@@ -98,7 +100,23 @@ package struct TrainHandler: StageHandler {
         tracked.log(
             parameters: Self.flatten(context.payload.parameters),
             tags: ["martlet.stage": context.payload.stage, "martlet.worker_token": context.token.description])
-        let ending = try await withThrowingTaskGroup(of: PythonStage.Ending?.self) { group in
+        let ending: PythonStage.Ending
+        do {
+            ending = try await follow(specification, checkpoints, tracked, context)
+        } catch let error as StageFailure {
+            await tracked.fail()
+            throw error
+        }
+        // The last values belong to the record of the run, so MLflow gets some time to come back. Only now that nothing
+        // else sends: what was on its way when that was stopped waits again.
+        if case .finished = ending { try await tracked.finish(status: .finished, limit: .seconds(120)) }
+        return ending
+    }
+
+    private func follow(
+        _ specification: [String: JSONValue], _ checkpoints: Checkpoints, _ tracked: TrackedRun, _ context: StageContext
+    ) async throws -> PythonStage.Ending {
+        try await withThrowingTaskGroup(of: PythonStage.Ending?.self) { group in
             group.addTask {
                 await tracked.keepSending()
                 return nil
@@ -125,10 +143,6 @@ package struct TrainHandler: StageHandler {
             }
             throw CancellationError()
         }
-        // The last values belong to the record of the run, so MLflow gets some time to come back. Only now that nothing
-        // else sends: what was on its way when that was stopped waits again.
-        if case .finished = ending { try await tracked.finish(status: nil, limit: .seconds(120)) }
-        return ending
     }
 
     private static func record(_ fields: JSONValue, in tracked: TrackedRun) {
@@ -151,21 +165,28 @@ package struct TrainHandler: StageHandler {
             context.log.line("out of memory before: the micro-batch is 1 already, so activations are computed twice")
             return
         }
-        // An odd micro-batch is rounded up, so that the batch as a whole never shrinks.
-        specification["micro_batch_size"] = .int((micro + 1) / 2)
-        specification["gradient_accumulation_steps"] = .int(accumulation * 2)
-        context.log.line(
-            "out of memory before: micro-batch \((micro + 1) / 2) instead of \(micro), accumulation \(accumulation * 2)"
-        )
+        let (half, repeated) = Self.halved(micro: micro, accumulation: accumulation)
+        specification["micro_batch_size"] = .int(half)
+        specification["gradient_accumulation_steps"] = .int(repeated)
+        context.log.line("out of memory before: micro-batch \(half) instead of \(micro), accumulation \(repeated)")
     }
 
-    private func card(_ context: StageContext, model: BaseModel, tokens: StageOutput) -> JSONValue {
+    /// The largest micro-batch, of half the size at most, that makes the same batch: any other batch would be another
+    /// training, which cannot go on from a checkpoint.
+    static func halved(micro: Int64, accumulation: Int64) -> (micro: Int64, accumulation: Int64) {
+        let batch = micro * accumulation
+        var half = max(1, micro / 2)
+        while batch % half != 0 { half -= 1 }
+        return (half, batch / half)
+    }
+
+    private func card(_ context: StageContext, model: BaseModel, tokens: StageOutput, code: String) -> JSONValue {
         .object([
             "title": .string(context.payload.pipeline), "run": .string(context.payload.run.description),
             "base": .string(model.name), "base_digest": .string(model.digest),
             "base_licence": .string(model.licence ?? "unknown"),
             "dataset": tokens.values["dataset_version"] ?? tokens.values["dataset_digest"] ?? .null,
-            "code_version": .string(BuildInfo.version),
+            "code_version": .string(code),
         ])
     }
 

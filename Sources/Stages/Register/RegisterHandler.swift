@@ -180,7 +180,8 @@ package struct RegisterHandler: StageHandler {
         tags[Lineage.run] = context.payload.run.description
         tags[Lineage.pipeline] = context.payload.pipeline
         tags[Lineage.modelDigest] = digest
-        tags[Lineage.codeVersion] = BuildInfo.version
+        // The code that trained it; this worker's may be newer.
+        tags[Lineage.codeVersion] = model.values["code_version"]?.stringValue ?? BuildInfo.code
         tags[Lineage.datasetDigest] = model.values["dataset_digest"]?.stringValue
         tags[Lineage.baseModel] = model.values["base_model"]?.stringValue
         tags[Lineage.baseModelDigest] = model.values["base_model_digest"]?.stringValue

@@ -1,3 +1,4 @@
+import Crypto
 package import ObjectStorage
 package import Pipeline
 package import WorkerRuntime
@@ -21,6 +22,16 @@ extension StageContext {
             throw StageFailure(.permanent, "stage.no_files", "an input of stage \(payload.stage) has no files")
         }
         return try await artifacts.fetch(reference.location, names: names, into: directory)
+    }
+}
+
+extension ArtifactStore {
+    /// The manifest under a prefix; nil when nothing was published there.
+    package func published(under prefix: String) async throws -> ManifestLocation? {
+        let key = prefix + ArtifactManifest.fileName
+        guard try await client.head(bucket: bucket, key: key) != nil else { return nil }
+        let bytes = try await client.get(bucket: bucket, key: key, upTo: ArtifactManifest.largest)
+        return ManifestLocation(bucket: bucket, key: key, sha256: Digest.hexadecimal(SHA256.hash(data: bytes)))
     }
 }
 

@@ -75,7 +75,7 @@ package struct BaseModels: Sendable {
         return models
     }
 
-    /// Stores the files of a folder under their common digest, then the record under the name.
+    /// Stores the files of a folder under their common digest, unless they are there, then the record under the name.
     /// - Parameter digest: over the names and digests of the files.
     package func store(
         directory: String, name: String, digest: String, parameters: Int64?, architecture: String?, licence: String?,
@@ -88,7 +88,7 @@ package struct BaseModels: Sendable {
             )
         }
         let store = ArtifactStore(client: storage, bucket: bucket)
-        let location = try await store.publish(directory: directory, prefix: "models/files/\(digest)/")
+        let location = try await publish(directory, prefix: "models/files/\(digest)/", to: store)
         let bytes = try await store.manifest(location).totalBytes
         let model = BaseModel(
             name: name,
@@ -98,6 +98,27 @@ package struct BaseModels: Sendable {
         _ = try await storage.put(
             Array(try JSONEncoder().encode(model)), bucket: bucket, key: key(name), contentType: "application/json")
         return model
+    }
+
+    /// Equal weights are there already when another name has them; only a set that is damaged is stored again.
+    private func publish(
+        _ directory: String, prefix: String, to store: ArtifactStore
+    ) async throws -> ManifestLocation {
+        if let known = try await store.published(under: prefix) {
+            if try await isWhole(known, prefix: prefix, in: store) { return known }
+            try await storage.delete(bucket: bucket, key: known.key)
+        }
+        return try await store.publish(directory: directory, prefix: prefix)
+    }
+
+    private func isWhole(
+        _ location: ManifestLocation, prefix: String, in store: ArtifactStore
+    ) async throws -> Bool {
+        for entry in try await store.manifest(location).entries {
+            let found = try await storage.head(bucket: bucket, key: prefix + entry.name)
+            guard found?.size == entry.bytes, found?.sha256 == entry.sha256 else { return false }
+        }
+        return true
     }
 
     private func key(_ name: String) -> String { Self.prefix + name + ".json" }

@@ -23,6 +23,15 @@ package struct PythonStage: Sendable {
             self.packageDirectory = packageDirectory
             self.variables = variables
         }
+
+        /// What a child needs to know of this machine: its GPUs, its libraries, its threads, where models are cached.
+        /// Nothing else of this process's variables, some of which are secrets.
+        package static func machine(_ variables: [String: String]) -> [String: String] {
+            let names: Set = ["LD_LIBRARY_PATH", "HF_HOME", "OMP_NUM_THREADS"]
+            return variables.filter { name, _ in
+                names.contains(name) || ["CUDA_", "NVIDIA_", "PYTORCH_"].contains { name.hasPrefix($0) }
+            }
+        }
     }
 
     /// Finds the environment when it is first needed, so that a worker that needs no Python starts without.
@@ -61,10 +70,17 @@ package struct PythonStage: Sendable {
         let file = folder + "/\(command).spec.json"
         try Data(specification.canonicalJSON.utf8).write(to: URL(filePath: file))
         let child = try start(command, file: file, folder: folder)
+        let memory = MemoryWatch(of: child.pid)
         context.log.line("started \(command) (process \(child.pid))")
         return try await withTaskCancellationHandler {
             try await withThrowingTaskGroup(of: Ending?.self) { group in
-                group.addTask { try await follow(child, command: command, context: context, handle: handle) }
+                group.addTask {
+                    try await follow(child, memory, command: command, context: context, handle: handle)
+                }
+                group.addTask {
+                    await memory.keepLooking()
+                    return nil
+                }
                 group.addTask {
                     guard let lines = child.stderrLines else { return nil }
                     for await line in lines { context.log.line(line.text) }
@@ -88,7 +104,9 @@ package struct PythonStage: Sendable {
                 throw StageFailure(.retryable, "python.no_result", "\(command) ended without a result")
             }
         } onCancel: {
-            // Unstructured: a cancelled task cannot wait, and the process must not outlive the attempt.
+            // Unstructured: a cancelled task cannot wait, and the process must not outlive the attempt. In a worker that
+            // stops it had its SIGTERM when the worker had; what is left of that worker's own time is short.
+            let grace = context.drain.isSet ? min(grace, .seconds(5)) : grace
             Task { await child.terminate(grace: grace) }
         }
     }
@@ -111,7 +129,7 @@ package struct PythonStage: Sendable {
     }
 
     private func follow(
-        _ child: ChildProcess, command: String, context: StageContext,
+        _ child: ChildProcess, _ memory: MemoryWatch, command: String, context: StageContext,
         handle: @Sendable (Event) async throws -> Void
     ) async throws -> Ending {
         var ending: Ending?
@@ -119,6 +137,7 @@ package struct PythonStage: Sendable {
         if let lines = child.stdoutLines {
             for await line in lines {
                 let event = try Self.event(line.text, command: command)
+                memory.look()
                 switch event.name {
                 case "result": ending = .finished(event.fields["output"] ?? .null)
                 case "released": ending = .released
@@ -135,11 +154,14 @@ package struct PythonStage: Sendable {
         if let failure { throw failure }
         if let ending, status == .exited(0) || status == .exited(75) { return ending }
         try Task.checkCancellation()
-        if case .signalled(let signal) = status {
+        if status == .signalled(SIGKILL) {
             throw StageFailure(
-                signal == SIGKILL ? .resource : .retryable, "python.killed",
-                "\(command) was ended by \(status)"
-                    + (signal == SIGKILL ? "; most often the machine was out of memory" : ""))
+                .resource, "python.killed",
+                "\(command) was ended by \(status); most often the machine was out of memory: \(memory.description)",
+                details: memory.details)
+        }
+        if case .signalled = status {
+            throw StageFailure(.retryable, "python.killed", "\(command) was ended by \(status)")
         }
         throw StageFailure(
             .retryable, "python.exit", "\(command) ended with \(status) and no result; the task's log tells more")

@@ -18,7 +18,8 @@ enum PythonEnvironments {
                 .permanent, "python.missing",
                 "there is no \(interpreter): run deploy/python/env.sh stages, or name an environment in MARTLET_PYTHON")
         }
-        return PythonStage.Environment(interpreter: interpreter, packageDirectory: package)
+        return PythonStage.Environment(
+            interpreter: interpreter, packageDirectory: package, variables: PythonStage.Environment.machine(variables))
     }
 
     /// The package's folder: named by the environment, installed beside the program, or in the project around it.

@@ -11,9 +11,9 @@ def model_card(
 ) -> str:
     """A card in Markdown: front matter, what it was made from, how, and what came out of training."""
     given = dict(facts)
-    name = str(given.get("name") or "A fine-tuned language model")
+    name = str(given.get("title") or "A fine-tuned language model")
     lines = ["---", "library_name: transformers", "pipeline_tag: text-generation"]
-    for key, source in (("base_model", "base"), ("license", "licence")):
+    for key, source in (("base_model", "base"), ("license", "base_licence")):
         if given.get(source):
             lines.append(f"{key}: {json.dumps(str(given[source]), ensure_ascii=False)}")
     lines += ["---", "", f"# {name}", "", "## Made from", ""]

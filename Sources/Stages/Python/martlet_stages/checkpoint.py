@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from .failures import permanent
+from .failures import StageFailure, permanent
 from .safefiles import read_header, read_json, write_json
 
 FORMAT = "martlet-checkpoint-1"
@@ -30,14 +30,18 @@ def write_checkpoint(directory: str, step: int, tensors: dict[str, torch.Tensor]
     return path
 
 
+def checkpoint_dtype(path: str) -> str:
+    """The dtype that the training of a checkpoint began with, as a specification names it."""
+    fingerprint = _read_state(path).get("fingerprint") or {}
+    return str(fingerprint.get("dtype", "auto")).removeprefix("torch.")
+
+
 def read_checkpoint(path: str, fingerprint: dict[str, Any]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Reads a checkpoint; one of another training (other data, base or parameters) is refused."""
     from safetensors.torch import load_file
 
-    state = read_json(os.path.join(path, "state.json"), "the checkpoint state")
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise permanent("checkpoint_invalid", f"{path} is not a checkpoint in the format {FORMAT}", directory=path)
-    theirs = state.get("fingerprint", {})
+    state = _read_state(path)
+    theirs = state.get("fingerprint") or {}
     for name, value in fingerprint.items():
         if theirs.get(name) != value:
             raise permanent(
@@ -49,5 +53,18 @@ def read_checkpoint(path: str, fingerprint: dict[str, Any]) -> tuple[dict[str, t
     arrays = os.path.join(path, "state.safetensors")
     if not os.path.isfile(arrays):
         raise permanent("checkpoint_invalid", f"{path} has no state.safetensors", directory=path)
-    read_header(arrays)
+    try:
+        read_header(arrays)
+    except StageFailure as failure:
+        raise permanent("checkpoint_invalid", failure.message, directory=path) from failure
     return load_file(arrays), state
+
+
+def _read_state(path: str) -> dict[str, Any]:
+    try:
+        state = read_json(os.path.join(path, "state.json"), "the checkpoint state")
+    except StageFailure as failure:
+        raise permanent("checkpoint_invalid", failure.message, directory=path) from failure
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise permanent("checkpoint_invalid", f"{path} is not a checkpoint in the format {FORMAT}", directory=path)
+    return state

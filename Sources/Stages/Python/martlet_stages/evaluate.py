@@ -5,13 +5,14 @@ from __future__ import annotations
 import gc
 import json
 import os
+import shutil
 import time
 from typing import Any
 
 from .events import EventStream
 from .failures import Released, StageFailure, is_out_of_memory, out_of_memory, peak_rss
 from .hashing import file_sha256, files_sha256, value_sha256
-from .runtime import StopRequest, choose_device, choose_dtype, log, require_empty_directory, set_threads
+from .runtime import StopRequest, choose_device, choose_dtype, default_threads, log, require_empty_directory, set_threads
 from .safefiles import read_json, weight_files, write_json
 from .spec import Spec
 
@@ -24,12 +25,14 @@ def run(spec: Spec, events: EventStream, stop: StopRequest) -> dict[str, Any]:
     models = {role: models_spec.directory(role) for role in ROLES if models_spec.has(role)}
     cached_spec = spec.object("cached", None)
     cached = {role: cached_spec.file(role) for role in ROLES if cached_spec.has(role)}
+    examples_spec = spec.object("cached_examples", None)
+    examples = {role: examples_spec.file(role) for role in cached if examples_spec.has(role)}
     if "candidate" not in models:
         raise models_spec.fail("candidate", "is missing")
     output = spec.text("output_dir")
     generation = spec.object("generation", None)
     dtype_name = spec.text("dtype", "auto", choices=("auto", "bfloat16", "float32"))
-    threads = spec.integer("threads", len(os.sched_getaffinity(0)), low=1)
+    threads = spec.integer("threads", default_threads(), low=1)
 
     from .suite import Suite, SuiteOptions
 
@@ -57,6 +60,8 @@ def run(spec: Spec, events: EventStream, stop: StopRequest) -> dict[str, Any]:
         found = _reuse(path, suite, models.get(role), role, events)
         if found is not None:
             results[role] = found
+            if role in examples:
+                shutil.copyfile(examples[role], os.path.join(output, f"examples-{role}.jsonl"))
     pending = [role for role in models if role not in results]
     total = suite.work * len(pending)
     vocabulary: str | None = None
@@ -84,7 +89,11 @@ def run(spec: Spec, events: EventStream, stop: StopRequest) -> dict[str, Any]:
     return {
         "results": results,
         "result_files": {role: f"results-{role}.json" for role in results},
-        "example_files": {role: f"examples-{role}.jsonl" for role in pending},
+        "example_files": {
+            role: f"examples-{role}.jsonl"
+            for role in results
+            if os.path.isfile(os.path.join(output, f"examples-{role}.jsonl"))
+        },
         "comparison": _comparison(results),
         "suite_digest": suite.digest,
         "device": str(device),

@@ -12,7 +12,7 @@ from .events import EventStream
 from .failures import Released, StageFailure, permanent
 from .hashing import file_sha256, files_sha256
 from .runtime import StopRequest, require_empty_directory
-from .safefiles import PICKLE_SUFFIXES, WIDTHS, read_header, read_json, weight_files, write_json
+from .safefiles import PICKLE_SUFFIXES, WIDTHS, read_header, read_json, weight_files
 from .spec import Spec
 
 _REQUIRED = ("config.json", "tokenizer.json", "tokenizer_config.json")
@@ -57,14 +57,14 @@ def run(spec: Spec, events: EventStream, stop: StopRequest) -> dict[str, Any]:
 
     facts = _verify(output)
     files = {name: file_sha256(os.path.join(output, name)) for name in sorted(os.listdir(output))}
-    metadata = {
+    # What differs between two imports of equal weights stays out of the folder: that is stored under the digest.
+    return {
         **facts,
         "licence": licence or _licence_of_card(output) or "unknown",
         "source": origin,
         "digest": files_sha256(files),
+        "files": sorted(files),
     }
-    write_json(os.path.join(output, "martlet-model.json"), metadata)
-    return {**metadata, "files": sorted(os.listdir(output))}
 
 
 def _copy(folder: str, output: str, events: EventStream, stop: StopRequest) -> str:

@@ -45,6 +45,7 @@ def run(spec: Spec, events: EventStream, stop: StopRequest) -> dict[str, Any]:
         shingle_words=near.integer("shingle_words", 2, low=1, high=20),
         permutations=near.integer("permutations", 64, low=16, high=1024),
         containment=near.number("containment", 0.9, low=0.3, high=1.0),
+        coverage=near.number("coverage", 0.5, low=0.1, high=1.0),
         containment_minimum=near.integer("containment_minimum", 8, low=1),
     )
     spec.warn_unread(events)

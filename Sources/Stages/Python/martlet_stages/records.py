@@ -22,6 +22,8 @@ class Record:
 
     id: str
     source_id: str
+    source_ids: tuple[str, ...]
+    """Of every source record that the answer comes from; ``source_id`` is the first."""
     question: str
     answer: str
     messages: tuple[dict[str, str], ...]
@@ -59,24 +61,24 @@ def _record(line: bytes, path: str, number: int, system_prompt: str | None) -> R
     source = value.get("source_id", identifier)
     if not isinstance(source, str) or not source:
         raise _bad(path, number, "field 'source_id' must be a non-empty string")
-    if value.get("messages") is not None:
+    more = value.get("source_ids") or []
+    if not isinstance(more, list) or not all(isinstance(item, str) and item for item in more):
+        raise _bad(path, number, "field 'source_ids' must be a list of non-empty strings")
+    sources = tuple(dict.fromkeys((source, *more)))
+    # A question with its answer is the whole example: other members of such a record were carried along from its
+    # source, whatever their names, and are no text to train on.
+    if value.get("messages") is not None and value.get("question") is None and value.get("answer") is None:
         messages = _messages(value["messages"], path, number)
         if system_prompt and messages[0]["role"] != "system":
             messages = ({"role": "system", "content": system_prompt}, *messages)
         question = "\n".join(m["content"] for m in messages[:-1] if m["role"] != "system")
-        return Record(identifier, source, question, messages[-1]["content"], messages)
+        return Record(identifier, source, sources, question, messages[-1]["content"], messages)
     question = _text(value, "question", path, number)
     answer = _text(value, "answer", path, number)
-    context = value.get("context")
-    if context is not None:
-        if not isinstance(context, str):
-            raise _bad(path, number, "field 'context' must be a string")
-        if context.strip():
-            question = f"{context.strip()}\n\n{question}"
     turns = ({"role": "user", "content": question}, {"role": "assistant", "content": answer})
     if system_prompt:
         turns = ({"role": "system", "content": system_prompt}, *turns)
-    return Record(identifier, source, question, answer, turns)
+    return Record(identifier, source, sources, question, answer, turns)
 
 
 def _text(value: dict[str, Any], field: str, path: str, number: int) -> str:

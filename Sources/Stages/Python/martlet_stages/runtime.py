@@ -37,7 +37,11 @@ def prepare_environment(threads: int, offline: bool = True) -> None:
 
 
 def default_threads() -> int:
-    return max(1, len(os.sched_getaffinity(0)))
+    """The processors there are, or as many as OMP_NUM_THREADS says where an administrator has set it."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    # A list is for nested regions; its first number is the outermost one's.
+    first = wanted.split(",")[0].strip()
+    return int(first) if first.isascii() and first.isdigit() and int(first) else len(os.sched_getaffinity(0))
 
 
 def log(message: str) -> None:

@@ -13,7 +13,11 @@ _MIX_2 = numpy.uint64(0x94D049BB133111EB)
 
 def shingle_hashes(normalised: str, width: int) -> numpy.ndarray:
     """The sorted distinct 64-bit hashes of the runs of ``width`` words; a shorter text is a single run."""
-    words = normalised.split()
+    return numpy.unique(run_hashes(normalised.split(), width))
+
+
+def run_hashes(words: list[str], width: int) -> numpy.ndarray:
+    """The hash of every run of ``width`` words, in the order of the text."""
     if not words:
         return numpy.empty(0, numpy.uint64)
     hashes = _mix(numpy.array([zlib.crc32(word.encode()) for word in words], numpy.uint64) + _GOLDEN)
@@ -22,7 +26,7 @@ def shingle_hashes(normalised: str, width: int) -> numpy.ndarray:
     combined = numpy.zeros(runs, numpy.uint64)
     for offset in range(width):
         combined = _mix(combined * _MIX_1 + hashes[offset : offset + runs])
-    return numpy.unique(combined)
+    return combined
 
 
 def _mix(values: numpy.ndarray) -> numpy.ndarray:

@@ -1,12 +1,15 @@
 """A train/eval split without leakage.
 
 1. Every source record goes to one side by a keyed hash of its id: a source keeps its side when the dataset
-   grows, so successive models are compared on comparable rows.
-2. Boilerplate answers are shared by hundreds of sources, so grouping by answer would glue everything
-   into one group. Instead an eval row is dropped when its answer, or a near-duplicate of its answer or of
-   its question with its answer, occurs on the train side (MinHash finds candidates).
-3. The eval rows that remain are checked exactly, by another method (an inverted index of shingles),
-   and what MinHash missed is dropped too. The check then runs once more and must find nothing.
+   grows, so successive models are compared on comparable rows. A row whose answer was joined from sources of
+   both sides belongs to neither and is not used: to follow such rows from source to source would glue everything
+   into one group.
+2. Boilerplate answers are shared by hundreds of sources, so grouping by answer would do so too. Instead an eval
+   row is dropped when its answer, or a near-duplicate of its answer or of its question with its answer, occurs on
+   the train side (MinHash finds candidates).
+3. The eval rows that remain are checked exactly, by another method (an inverted index of shingles), and what
+   MinHash missed is dropped too, with the rows whose answer lies in a train answer, holds a whole one, or
+   consists of them by half. The check then runs once more and must find nothing.
 """
 
 from __future__ import annotations
@@ -37,9 +40,11 @@ class SplitOptions:
     shingle_words: int
     permutations: int
     containment: float
-    """Share of an eval answer's shingles inside one train answer that counts as leaked."""
+    """Share of an eval answer's shingles inside one train answer, or the reverse, that counts as leaked."""
     containment_minimum: int
     """Answers with fewer shingles are not judged by containment: three common words prove nothing."""
+    coverage: float
+    """Share of an eval answer's words inside train answers, or lines of them, that counts as leaked."""
 
 
 @dataclass
@@ -59,6 +64,7 @@ def split(read: Callable[[], Iterable[Record]], options: SplitOptions) -> Split:
         "records": total,
         "train_side_records": len(train_rows),
         "eval_side_records": len(eval_rows),
+        "unused_of_both_sides": total - len(train_rows) - len(eval_rows),
     }
 
     train_answers = set(answers[train_rows].tolist())
@@ -110,7 +116,7 @@ def verify(read: Callable[[], Iterable[Record]], sides: numpy.ndarray, options: 
         facts.update(sources=set(), answers=set())
     for side, record in zip(sides.tolist(), read(), strict=True):
         if side != UNUSED:
-            seen[side]["sources"].add(record.source_id)
+            seen[side]["sources"].update(record.source_ids)
             seen[side]["answers"].add(normalise(record.answer))
     rows = numpy.flatnonzero(sides == EVAL)
     return {
@@ -120,7 +126,7 @@ def verify(read: Callable[[], Iterable[Record]], sides: numpy.ndarray, options: 
         "train_sources": len(seen[TRAIN]["sources"]),
         "eval_sources": len(seen[EVAL]["sources"]),
         "threshold": options.threshold,
-        "method": "exact Jaccard and containment of word shingles",
+        "method": "exact Jaccard and containment, both ways, of word shingles",
     }
 
 
@@ -128,15 +134,14 @@ def _survey(read: Callable[[], Iterable[Record]], options: SplitOptions):
     """One pass: each record's side, a rank for caps, a hash of its answer, and two MinHash signatures."""
     key = options.seed.to_bytes(8, "little", signed=False)
     ranks: list[int] = []
-    side: list[int] = []
+    lowest: list[int] = []
+    highest: list[int] = []
     answers: list[bytes] = []
     ids: set[bytes] = set()
     tables: tuple[list[numpy.ndarray], ...] = ([], [])
     waiting: tuple[list[numpy.ndarray], ...] = ([], [])
     minhash = MinHash(options.permutations, options.seed)
-    lowest: tuple[int, str] | None = None
-    limit = int(options.eval_fraction * 2**64)
-    sources: set[bytes] = set()
+    sources: set[int] = set()
 
     def flush() -> None:
         for table, batch in zip(tables, waiting, strict=True):
@@ -144,20 +149,17 @@ def _survey(read: Callable[[], Iterable[Record]], options: SplitOptions):
                 table.append(minhash.signatures(batch))
                 batch.clear()
 
-    source_hashes: list[int] = []
     for record in read():
-        source = _hash(key, b"source", record.source_id)
+        hashes = [_hash(key, b"source", source) for source in record.source_ids]
         rank = _hash(key, b"record", record.id)
         identity = hashlib.blake2b(record.id.encode(), digest_size=16).digest()
         if identity in ids:
             raise permanent("duplicate_id", f"the record id '{record.id}' occurs more than once", id=record.id)
         ids.add(identity)
-        sources.add(source.to_bytes(8, "little"))
-        if lowest is None or source < lowest[0]:
-            lowest = (source, record.source_id)
-        source_hashes.append(source)
+        sources.update(hashes)
+        lowest.append(min(hashes))
+        highest.append(max(hashes))
         ranks.append(rank)
-        side.append(EVAL if source < limit else TRAIN)
         answer = normalise(record.answer)
         answers.append(hashlib.blake2b(answer.encode(), digest_size=16).digest())
         pair = normalise(record.question) + " " + answer
@@ -168,19 +170,14 @@ def _survey(read: Callable[[], Iterable[Record]], options: SplitOptions):
     flush()
     if not ranks:
         raise permanent("empty_dataset", "the dataset has no records")
-    if len(sources) < 2:
+    sides = _sides(lowest, highest, int(options.eval_fraction * 2**64))
+    if not (sides == EVAL).any() or not (sides == TRAIN).any():
         raise permanent(
             "split_impossible",
-            "all records come from one source record, so none can be held out; set source_id per original record",
+            "all records come from one source record, or from sources whose answers are joined, so none can be held "
+            "out; set source_id per original record",
             sources=len(sources),
         )
-    sides = numpy.array(side, numpy.int8)
-    hashes = numpy.array(source_hashes, numpy.uint64)
-    # A small dataset may leave a side empty: its lowest (or highest) source then stands in.
-    if not (sides == EVAL).any():
-        sides[hashes == hashes.min()] = EVAL
-    if not (sides == TRAIN).any():
-        sides[hashes == hashes.max()] = TRAIN
     return (
         numpy.array(ranks, numpy.uint64),
         sides,
@@ -188,6 +185,22 @@ def _survey(read: Callable[[], Iterable[Record]], options: SplitOptions):
         tuple(numpy.concatenate(table) for table in tables),
         ids,
     )
+
+
+def _sides(lowest: list[int], highest: list[int], limit: int) -> numpy.ndarray:
+    """EVAL where every source's hash is below the limit, TRAIN where none is."""
+    low, high = numpy.array(lowest, numpy.uint64), numpy.array(highest, numpy.uint64)
+
+    def divided(limit: int) -> numpy.ndarray:
+        return numpy.where(high < numpy.uint64(limit), EVAL, numpy.where(low >= numpy.uint64(limit), TRAIN, UNUSED))
+
+    sides = divided(limit)
+    # A small dataset may leave a side empty: the records with the lowest (or highest) sources then stand in.
+    if not (sides == EVAL).any():
+        sides = divided(min(min(highest) + 1, 2**64 - 1))
+    if not (sides == TRAIN).any():
+        sides = divided(max(lowest))
+    return sides.astype(numpy.int8)
 
 
 def _leaks(
@@ -198,21 +211,47 @@ def _leaks(
     order: list[int] = []
     answers: list[str] = []
     pairs: list[str] = []
+    lines: list[str] = []
+    owners: list[int] = []
     for row, record in enumerate(read()):
         if row in wanted:
+            parts = _lines(record.answer)
+            lines += parts
+            owners += [len(order)] * len(parts)
             order.append(row)
-            answers.append(normalise(record.answer))
+            answers.append(" ".join(parts))
             pairs.append(normalise(record.question) + " " + answers[-1])
-    by_answer = OverlapIndex(answers, options.shingle_words)
-    by_pair = OverlapIndex(pairs, options.shingle_words)
+    limits = (options.shingle_words, options.containment, options.containment_minimum)
+    by_answer, by_pair, by_line = (OverlapIndex(texts, *limits) for texts in (answers, pairs, lines))
     for side, record in zip(sides.tolist(), read(), strict=True):
         if side == TRAIN:
-            answer = normalise(record.answer)
+            parts = _lines(record.answer)
+            answer = " ".join(parts)
             by_answer.stream(answer)
             by_pair.stream(normalise(record.question) + " " + answer)
+            for text in {answer, *parts}:
+                by_line.stream(text)
     leaked = (by_answer.jaccard >= options.threshold) | (by_pair.jaccard >= options.threshold)
-    leaked |= (by_answer.containment >= options.containment) & (by_answer.sizes >= options.containment_minimum)
+    leaked |= by_answer.around >= options.containment
+    judged = by_answer.sizes >= options.containment_minimum
+    leaked |= judged & (by_answer.inside >= options.containment)
+    leaked |= judged & (_covered(by_line, owners, len(order), options) >= options.coverage)
     return {row for row, bad in zip(order, leaked.tolist(), strict=True) if bad}
+
+
+def _lines(answer: str) -> list[str]:
+    """The answer line by line, as compared: answers to one question are joined that way."""
+    return [line for line in map(normalise, answer.splitlines()) if line]
+
+
+def _covered(by_line: OverlapIndex, owners: list[int], count: int, options: SplitOptions) -> numpy.ndarray:
+    """The share of each answer's words in lines of it that training has, or in training texts that lie in a line."""
+    words = numpy.array([len(line.split()) for line in by_line.texts], numpy.int64)
+    known = (by_line.jaccard >= options.threshold) | (by_line.inside >= options.containment)
+    known &= by_line.sizes >= options.containment_minimum
+    covered = numpy.where(known, words, by_line.covered_words())
+    total = numpy.bincount(owners, words, count)
+    return numpy.bincount(owners, covered, count) / numpy.maximum(total, 1)
 
 
 def _hash(key: bytes, what: bytes, text: str) -> int:

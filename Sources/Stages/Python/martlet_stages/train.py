@@ -9,12 +9,12 @@ from dataclasses import asdict
 from typing import Any
 
 from .card import model_card
-from .checkpoint import read_checkpoint
+from .checkpoint import checkpoint_dtype, read_checkpoint
 from .columns import Columns
 from .events import EventStream, finite
 from .failures import Released, is_out_of_memory, out_of_memory, peak_rss, permanent
 from .hashing import file_sha256
-from .runtime import StopRequest, choose_device, choose_dtype, log, require_empty_directory, set_threads
+from .runtime import StopRequest, choose_device, choose_dtype, default_threads, log, require_empty_directory, set_threads
 from .safefiles import weight_files, write_json
 from .spec import Spec
 
@@ -34,7 +34,7 @@ def run(spec: Spec, events: EventStream, stop: StopRequest) -> dict[str, Any]:
     checkpointing = spec.flag("gradient_checkpointing", False)
     card = spec.object("model_card", None)
     facts = card.items()
-    threads = spec.integer("threads", len(os.sched_getaffinity(0)), low=1)
+    threads = spec.integer("threads", default_threads(), low=1)
 
     import torch
 
@@ -70,6 +70,9 @@ def run(spec: Spec, events: EventStream, stop: StopRequest) -> dict[str, Any]:
 
     set_threads(threads)
     device = choose_device()
+    if resume and dtype_name == "auto":
+        # What is best on the machine that began: this one may be of another kind.
+        dtype_name = checkpoint_dtype(resume)
     dtype = choose_dtype(dtype_name, device)
     events.progress(0, total, "loading the base model")
     try:

@@ -8,7 +8,7 @@ from martlet_stages.records import Record
 
 def record(*messages):
     turns = tuple({"role": role, "content": content} for role, content in messages)
-    return Record("r", "s", "q", turns[-1]["content"], turns)
+    return Record("r", "s", ("s",), "q", turns[-1]["content"], turns)
 
 
 def answers(tokenizer, encoded):

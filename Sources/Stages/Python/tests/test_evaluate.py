@@ -94,6 +94,11 @@ def test_cached_results_are_reused_only_for_the_same_suite_and_weights(evaluatio
     output = support.run("evaluate", evaluation("second", models={"candidate": base, "base": base}, cached=cached))
     assert output["results"]["base"]["cached"] is True
     assert list(output["example_files"]) == ["candidate"]
+    examples = {"base": tmp_path / "first" / "examples-base.jsonl"}
+    spec = evaluation("again", models={"candidate": base, "base": base}, cached=cached, cached_examples=examples)
+    kept = support.run("evaluate", spec)["example_files"]
+    assert sorted(kept) == ["base", "candidate"]
+    assert (tmp_path / "again" / kept["base"]).read_bytes() == examples["base"].read_bytes()
     assert output["comparison"]["base"]["perplexity_drop"] == pytest.approx(0)
     # Without the model folder as well, as the worker need not fetch it.
     assert support.run("evaluate", evaluation("third", cached=cached))["results"]["base"]["cached"] is True

@@ -7,6 +7,7 @@ import support
 import torch
 
 from martlet_stages.failures import StageFailure
+from martlet_stages.hashing import file_sha256, files_sha256
 from martlet_stages.model import load_model
 
 CPU = torch.device("cpu")
@@ -27,7 +28,17 @@ def test_a_folder_is_copied_and_described(base, tmp_path):
     assert output["parameters"] == sum(p.numel() for p in load_model(str(base), CPU, torch.float32).parameters())
     assert "training_args.bin" not in output["files"]
     assert "training_args.bin" in recorder.of("warning")[0]["message"]
-    assert json.loads((tmp_path / "imported" / "martlet-model.json").read_text())["digest"] == output["digest"]
+
+
+def test_the_folder_holds_what_the_digest_names_and_nothing_else(base, tmp_path):
+    folders = []
+    for licence in ("mit", "apache-2.0"):
+        folder = tmp_path / licence
+        output = support.run("import-model", {**spec(tmp_path, directory=base), "output_dir": folder, "licence": licence})
+        files = {path.name: file_sha256(str(path)) for path in folder.iterdir()}
+        assert output["licence"] == licence and output["digest"] == files_sha256(files)
+        folders.append(files)
+    assert folders[0] == folders[1]
 
 
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "weights.pkl"])

@@ -80,3 +80,12 @@ def test_locate_prints_the_demos_files():
         )  # fmt: skip
         path = result.stdout.strip()
         assert path.endswith(end) and os.path.exists(path)
+
+
+def test_the_threads_are_the_administrators_or_the_processors(monkeypatch):
+    from martlet_stages.runtime import default_threads
+
+    processors = len(os.sched_getaffinity(0))
+    for value, threads in (("3", 3), ("2,1", 2), ("", processors), ("0", processors), ("many", processors)):
+        monkeypatch.setenv("OMP_NUM_THREADS", value)
+        assert default_threads() == threads

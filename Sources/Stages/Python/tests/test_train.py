@@ -6,7 +6,7 @@ import pytest
 import support
 import torch
 
-from martlet_stages import trainer as trainer_module
+from martlet_stages import runtime, trainer as trainer_module
 from martlet_stages.failures import Released, StageFailure
 from martlet_stages.model import Batch, load_model, summed_loss
 from martlet_stages.columns import Columns
@@ -39,7 +39,12 @@ def stop_at(step):
 @pytest.mark.parametrize("method", ["lora", "full"])
 def test_the_loss_falls_and_the_result_is_complete(training, tmp_path, method):
     recorder = support.Recorder()
-    spec = training(method=method, max_steps=20, model_card={"base": "tiny", "dataset": "d1", "licence": "mit"})
+    # As the worker gives it.
+    card = {
+        "title": "security-qa", "run": "r1", "base": "tiny", "base_digest": "ba5e", "base_licence": "mit",
+        "dataset": "d1", "code_version": "1",
+    }  # fmt: skip
+    spec = training(method=method, max_steps=20, model_card=card)
     output = support.run("train", spec, recorder)
     losses = [point["loss"] for point in curve(tmp_path / "out")]
     assert len(losses) == 20 and sum(losses[-4:]) < 0.9 * sum(losses[:4])
@@ -48,7 +53,7 @@ def test_the_loss_falls_and_the_result_is_complete(training, tmp_path, method):
     assert {"model.safetensors", "config.json", "generation_config.json", "tokenizer.json"} <= merged
     assert (tmp_path / "out" / "adapter").exists() == (method == "lora")
     card = (tmp_path / "out" / "README.md").read_text()
-    assert 'base_model: "tiny"' in card and 'license: "mit"' in card and "d1" in card
+    assert 'base_model: "tiny"' in card and "\n# security-qa\n" in card and 'license: "mit"' in card and "d1" in card
     assert str(tmp_path) not in card
     for path in (tmp_path / "out").rglob("*.json"):
         assert str(tmp_path) not in path.read_text(), f"{path} names a path of this machine"
@@ -154,8 +159,28 @@ def test_a_checkpoint_of_another_training_is_refused_by_name(training, tmp_path)
     assert (caught.value.kind, caught.value.code) == ("permanent", "checkpoint_mismatch")
     state = tmp_path / "out-checkpoints" / "step-00000002" / "state.safetensors"
     state.write_bytes(state.read_bytes()[:-100])
-    with pytest.raises(StageFailure, match="promises"):
+    with pytest.raises(StageFailure, match="promises") as caught:
         support.run("train", training("cut", resume_from=saved))
+    assert (caught.value.kind, caught.value.code) == ("permanent", "checkpoint_invalid")
+    (state.parent / "state.json").write_text("{")
+    with pytest.raises(StageFailure, match="not JSON") as caught:
+        support.run("train", training("state", resume_from=saved))
+    assert (caught.value.kind, caught.value.code) == ("permanent", "checkpoint_invalid")
+
+
+def test_a_machine_of_another_kind_continues_with_the_dtype_of_the_first(training, tmp_path, monkeypatch):
+    for first, second in ((True, False), (False, True)):
+        name = f"from-{first}"
+        monkeypatch.setattr(runtime, "cpu_has_bfloat16", lambda has=first: has)
+        recorder, stop = stop_at(2)
+        with pytest.raises(Released):
+            support.run("train", training(name, dtype="auto"), recorder, stop)
+        shutil.rmtree(tmp_path / name)
+        monkeypatch.setattr(runtime, "cpu_has_bfloat16", lambda has=second: has)
+        spec = training(name, dtype="auto", resume_from=recorder.of("checkpoint")[0]["directory"])
+        output = support.run("train", spec)
+        assert output["resumed_from_step"] == 2
+        assert output["dtype"] == ("bfloat16" if first else "float32")
 
 
 def test_a_loss_that_is_not_finite_ends_training_with_a_usable_output(training, tmp_path, monkeypatch):
