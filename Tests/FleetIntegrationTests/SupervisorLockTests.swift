@@ -1,5 +1,4 @@
 import Foundation
-import Synchronization
 import Testing
 
 @testable import martlet
@@ -19,12 +18,11 @@ import Testing
     @Test func askingForTheHolderKeepsNobodyFromStarting() async throws {
         let state = try TestFolders.make()
         defer { try? FileManager.default.removeItem(atPath: state) }
-        let isOver = Atomic(false)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask {
-                while !isOver.load(ordering: .relaxed) { _ = SupervisorLock.holder(state: state) }
+                while !Task.isCancelled { _ = SupervisorLock.holder(state: state) }
             }
-            defer { isOver.store(true, ordering: .relaxed) }
+            defer { group.cancelAll() }
             for _ in 0..<2_000 { _ = try SupervisorLock(state: state) }
         }
     }

@@ -239,7 +239,7 @@ import WorkerRuntime
             try await fleet.broker.publish(
                 TaskStarted(
                     task: TaskID(run: RunID("r"), stage: "a"), attempt: 1, token: ClaimToken("t"), worker: "w\0",
-                    startedAt: .now), traceparent: nil, timeout: .seconds(10))
+                    startedAt: .now), traceparent: nil, tracestate: nil, timeout: .seconds(10))
             try await fleet.startScheduler()
             try await fleet.startWorker(handlers: [ClosureHandler { _ in .succeeded(StageOutput()) }])
             #expect(try await fleet.waitForEnd(of: try await fleet.run("p")).state == .succeeded)
