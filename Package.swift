@@ -143,7 +143,7 @@ let package = Package(
         tests("MLflowClientTests", ["MLflowClient", log]),
         tests("MLflowClientIntegrationTests", ["MLflowClient", "HTTPTransport", "TestServers", log]),
         tests("HTTPTransportTests", ["HTTPTransport"]),
-        tests("HTTPTransportIntegrationTests", ["HTTPTransport", log], resources: [.copy("Peers")]),
+        tests("HTTPTransportIntegrationTests", ["HTTPTransport", "TestServers", log], resources: [.copy("Peers")]),
         tests("PostgresClientTests", ["PostgresClient"]),
         tests("PostgresClientIntegrationTests", ["PostgresClient", "TestServers", "LocalStack", log]),
         tests("SchedulerTests", ["Scheduler", "Coordination", "Ledger", "Pipeline", "Telemetry", log]),

@@ -1,4 +1,5 @@
 import Foundation
+import TestServers
 import Testing
 
 @testable import HTTPTransport
@@ -20,7 +21,7 @@ final class Peer: Sendable {
         process.standardInput = input
         process.standardOutput = output
         try process.run()
-        let line = String(decoding: output.fileHandleForReading.availableData, as: UTF8.self)
+        let line = try output.fileHandleForReading.readFirstLine()
         port = try #require(
             Int(line.trimmingCharacters(in: .whitespacesAndNewlines)), "the peer \(script) did not start: \(line)")
     }

@@ -1,5 +1,6 @@
 import ChildProcess
 import Foundation
+import TestServers
 import Testing
 
 /// A server of the tests' own in Python, alive as long as this object: it ends when its standard input closes.
@@ -16,7 +17,7 @@ final class Peer: Sendable {
         process.standardInput = input
         process.standardOutput = output
         try process.run()
-        let line = String(decoding: output.fileHandleForReading.availableData, as: UTF8.self)
+        let line = try output.fileHandleForReading.readFirstLine()
         ports = line.split(whereSeparator: \.isWhitespace).compactMap { Int($0) }
         try #require(!ports.isEmpty, "the peer \(script) did not start: \(line)")
     }
