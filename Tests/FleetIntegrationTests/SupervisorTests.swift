@@ -106,8 +106,8 @@ extension FleetTests {
                 }
                 #expect(!FileManager.default.fileExists(atPath: left))
                 lifeline = nil
-                #expect(try await fleet.ended("scheduler-2").isSuccess)
-                #expect(try await fleet.ended("small").isSuccess)
+                #expect(try await fleet.ended("scheduler-2") == .exited(0), "\(fleet.log("scheduler-2"))")
+                #expect(try await fleet.ended("small") == .exited(0), "\(fleet.log("small"))")
             }
         }
     }

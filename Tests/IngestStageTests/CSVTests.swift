@@ -59,8 +59,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("question,question,answer\na,b,c\n", "question"), ("question,,answer\na,b,c\n", ""), (" \n", ""),
-        ("\"question,answer\na,b\n", ""),
+        ("question,question,answer\na,b,c\n", "question"), ("question,,answer\na,b,c\n", "no name for column 2"),
+        (" \n", "\"question\", \"answer\" are missing"), ("\"question,answer\na,b\n", "inside a quoted field"),
     ])
     func aBadHeaderEndsTheIngest(_ text: String, _ word: String) async throws {
         let error = try #require(try await read(text, fraction: 1).outcome.error)

@@ -44,14 +44,24 @@ struct AliasMover: Sendable {
             return false
         }
         guard holder?.version != version.version else { return true }
-        try await mlflow.setAlias(name: name, alias: alias, version: version.version)
+        try await set(alias, to: version.version)
         let later = try await mlflow.modelVersions(name: name)
             .filter { $0.tags[wish] != nil && Self.number($0) > Self.number(version) }
             .max { Self.number($0) < Self.number($1) }
         guard let later else { return true }
         context.log.line("alias \(alias) goes to the later version \(later.version), registered meanwhile")
-        try await mlflow.setAlias(name: name, alias: alias, version: later.version)
+        try await set(alias, to: later.version)
         return false
+    }
+
+    /// MLflow looks and then inserts, so of two that set a new alias at once one is refused with an error of its
+    /// database. A second try finds the alias there and moves it.
+    private func set(_ alias: String, to version: String) async throws {
+        do {
+            try await mlflow.setAlias(name: name, alias: alias, version: version)
+        } catch let error as MLflowError where error.status == 400 || error.status == 500 {
+            try await mlflow.setAlias(name: name, alias: alias, version: version)
+        }
     }
 
     /// MLflow numbers the versions of a model from 1.
