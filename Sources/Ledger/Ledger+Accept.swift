@@ -35,7 +35,8 @@ extension Ledger {
     private func write(
         _ runs: [NewRun], tasks: [FirstTask], pipelines: [String: PipelineSpec], deadLetters: [NewDeadLetter]
     ) async throws -> Set<RunID> {
-        try await postgres.withTransaction { connection in
+        // One pipeline is one transaction.
+        try await postgres.withConnection { connection in
             var statements: [(String, [PostgresValue])] = []
             for (digest, spec) in pipelines.sorted(by: { $0.key < $1.key }) {
                 statements.append(

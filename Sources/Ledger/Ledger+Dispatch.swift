@@ -42,9 +42,10 @@ extension Ledger {
     package func dispatch(
         pool: String, limit: Int, send: @Sendable ([Dispatch]) async throws -> [TaskID]
     ) async throws -> Int {
-        try await postgres.withTransaction { connection in
-            let rows = try await connection.query(SQL.dispatch["take"], [.text(pool), .int(Int64(limit))])
-            guard !rows.isEmpty else { return 0 }
+        let take = (SQL.dispatch["take"], [PostgresValue.text(pool), .int(Int64(limit))])
+        return try await postgres.withTransaction(reading: [take]) { _, answers in
+            let rows = answers[0]
+            guard !rows.isEmpty else { return (0, []) }
             let dispatches = try rows.map { row in
                 Dispatch(
                     task: TaskID(
@@ -55,12 +56,12 @@ extension Ledger {
                     tracestate: try row["tracestate", as: String?.self])
             }
             let unsent = try await send(dispatches)
-            if !unsent.isEmpty {
-                _ = try await connection.query(
-                    SQL.dispatch["give_back"],
-                    [.textArray(unsent.map(\.run.description)), .textArray(unsent.map(\.stage))])
-            }
-            return dispatches.count - unsent.count
+            let sent = dispatches.count - unsent.count
+            guard !unsent.isEmpty else { return (sent, []) }
+            let giveBack: [PostgresValue] = [
+                .textArray(unsent.map(\.run.description)), .textArray(unsent.map(\.stage)),
+            ]
+            return (sent, [(SQL.dispatch["give_back"], giveBack)])
         }
     }
 }

@@ -40,7 +40,8 @@ extension Ledger {
             guard run.state.isTerminal else {
                 throw LedgerError(.refused, "run \(id) is \(run.state.rawValue): wait for it or cancel it first")
             }
-            let batch = try await RunBatch.load([id], of: self, in: connection)
+            let batch = try await RunBatch.load(
+                try await connection.pipeline(RunBatch.loading([id])), of: self, in: connection)
             let tasks = batch.runs[id]?.tasks ?? []
             var again = Set(
                 tasks.filter { task in
@@ -110,9 +111,10 @@ extension Ledger {
     }
 
     private func settle(_ id: RunID, in connection: PostgresConnection) async throws -> Set<String> {
-        var batch = try await RunBatch.load([id], of: self, in: connection)
+        var batch = try await RunBatch.load(
+                try await connection.pipeline(RunBatch.loading([id])), of: self, in: connection)
         try batch.settle()
-        try await batch.write(in: connection)
+        _ = try await connection.pipeline(try batch.writing())
         return batch.readyPools
     }
 

@@ -53,15 +53,14 @@ extension Ledger {
     private func withRuns(
         _ ids: [RunID], _ change: @Sendable (inout RunBatch) throws -> Applied
     ) async throws -> Applied {
-        try await postgres.withTransaction { connection in
-            var batch = try await RunBatch.load(ids, of: self, in: connection)
+        try await postgres.withTransaction(reading: RunBatch.loading(ids)) { connection, rows in
+            var batch = try await RunBatch.load(rows, of: self, in: connection)
             var applied = try change(&batch)
             try batch.settle()
-            try await batch.write(in: connection)
             applied.readyPools = batch.readyPools
             applied.failures = batch.newFailures.map { ($0.task, $0.failure) }
             for run in batch.runs.values where run.isFinishedNow { applied.finishedRuns[run.id] = run.state }
-            return applied
+            return (applied, try batch.writing())
         }
     }
 
@@ -86,7 +85,8 @@ extension Ledger {
     /// batch of results holds, while that batch waits for rows of this one.
     /// - Returns: how many tasks changed.
     func changeTasks(of runs: [RunID], _ statement: String, _ parameters: [PostgresValue]) async throws -> Int {
-        try await postgres.withTransaction { connection in
+        // One pipeline is one transaction.
+        try await postgres.withConnection { connection in
             let ids = PostgresValue.textArray(Set(runs).map(\.description).sorted())
             return try await connection.pipeline([(SQL.results["lock_only"], [ids]), (statement, parameters)])[1]
                 .affectedRows

@@ -17,6 +17,14 @@ package final class Ledger: Sendable {
         self.logger = logger
     }
 
+    /// For every connection of a ledger. Its statements go by keys and partial indexes, with arrays of unknown length:
+    /// planned once, by index, whatever the statistics say of tables that were empty a moment ago. A plan that reads
+    /// whole tables gets slower with every run that ever was.
+    package static let sessionSettings = [
+        "plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "enable_hashjoin": "off",
+        "enable_mergejoin": "off", "jit": "off",
+    ]
+
     /// The channel on which a process says that tasks became ready.
     package static let readyChannel = "martlet_ready"
 

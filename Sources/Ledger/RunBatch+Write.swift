@@ -2,8 +2,8 @@ import Pipeline
 import PostgresClient
 
 extension RunBatch {
-    /// Writes everything that changed, in one round trip.
-    func write(in connection: PostgresConnection) async throws {
+    /// What writes everything that changed.
+    func writing() throws -> [(String, [PostgresValue])] {
         var statements: [(String, [PostgresValue])] = []
         let dirty = runs.keys.sorted().flatMap { runs[$0]?.tasks.filter(\.isDirty) ?? [] }
         if !dirty.isEmpty { statements.append((SQL.results["update_tasks"], try Self.columns(of: dirty))) }
@@ -30,8 +30,7 @@ extension RunBatch {
                     ]
                 ))
         }
-        guard !statements.isEmpty else { return }
-        _ = try await connection.pipeline(statements)
+        return statements
     }
 
     private static func columns(of tasks: [LedgerTask]) throws -> [PostgresValue] {

@@ -38,14 +38,16 @@ struct RunBatch {
         var startedAt: Timestamp?
     }
 
-    /// Locks and loads. Runs that do not exist are absent from the batch.
-    static func load(_ ids: some Sequence<RunID>, of ledger: Ledger, in connection: PostgresConnection) async throws
+    /// The statements that lock and load; their rows are for ``init(_:of:in:)``.
+    static func loading(_ ids: some Sequence<RunID>) -> [(String, [PostgresValue])] {
+        let ids = PostgresValue.textArray(Set(ids).map(\.description).sorted())
+        return [(SQL.results["lock_runs"], [ids]), (SQL.results["load_tasks"], [ids])]
+    }
+
+    /// Runs that do not exist are absent from the batch.
+    static func load(_ results: [PostgresRows], of ledger: Ledger, in connection: PostgresConnection) async throws
         -> RunBatch
     {
-        let ids = PostgresValue.textArray(Set(ids).map(\.description).sorted())
-        let results = try await connection.pipeline([
-            (SQL.results["lock_runs"], [ids]), (SQL.results["load_tasks"], [ids]),
-        ])
         var batch = RunBatch()
         for row in results[0] {
             let id = RunID(try row["id", as: String.self])

@@ -89,3 +89,10 @@ struct ParameterBlock {
         }
     }
 }
+
+extension ParameterBlock {
+    /// What a statement with these parameters is remembered under: other types need another plan.
+    func key(of sql: String) -> String {
+        typeSignature.isEmpty ? sql : "\(sql)\u{0}\(typeSignature)"
+    }
+}

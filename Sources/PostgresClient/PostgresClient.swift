@@ -68,6 +68,14 @@ package final class PostgresClient: Sendable {
         }
     }
 
+    /// As the connection's: a transaction in two round trips.
+    package func withTransaction<T: Sendable>(
+        reading first: [(String, [PostgresValue])],
+        _ body: (PostgresConnection, [PostgresRows]) async throws -> (result: T, writing: [(String, [PostgresValue])])
+    ) async throws -> T {
+        try await withConnection { try await $0.withTransaction(reading: first, body) }
+    }
+
     /// Listens on a connection of its own, connecting again for as long as the stream is read.
     package func listen(_ channel: String) -> AsyncThrowingStream<PostgresNotification, any Error> {
         PostgresListener(channel: channel, configuration: configuration, logger: logger).stream()

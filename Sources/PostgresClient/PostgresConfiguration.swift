@@ -26,6 +26,9 @@ package struct PostgresConfiguration: Sendable, CustomStringConvertible, CustomD
     /// How long a cancelled statement may take to stop before its connection is dropped.
     package var cancelGrace: Duration = .seconds(5)
 
+    /// The server's settings for every session, such as `plan_cache_mode`; names and values without spaces.
+    package var sessionSettings: [String: String] = [:]
+
     /// libpq's own names for its options, as parsed from the URL.
     let options: [String: String]
 
@@ -68,7 +71,7 @@ package struct PostgresConfiguration: Sendable, CustomStringConvertible, CustomD
             "lock_timeout=\(lockTimeout.milliseconds)",
             "idle_in_transaction_session_timeout=\(idleInTransactionTimeout.milliseconds)",
             "datestyle=ISO,YMD", "timezone=UTC", "bytea_output=hex", "extra_float_digits=3",
-        ]
+        ] + sessionSettings.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
         let ours = settings.map { "-c \($0)" }.joined(separator: " ")
         all["options"] = all["options"].map { "\($0) \(ours)" } ?? ours
         if all["keepalives_idle"] == nil { all["keepalives_idle"] = "30" }

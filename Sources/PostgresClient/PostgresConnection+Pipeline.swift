@@ -14,7 +14,16 @@ extension PostgresConnection {
         let blocks = try batch.map { try ParameterBlock($0.1) }
         return try await withTurn {
             try await self.withServerTimeout(timeout) { timeout in
-                try await self.runPipeline(batch, blocks, timeout: timeout)
+                for ((sql, _), block) in zip(batch, blocks) {
+                    _ = try await self.preparedName(sql, key: block.key(of: sql), block, timeout: timeout)
+                }
+                do {
+                    return try await self.runPipeline(batch, blocks, timeout: timeout)
+                } catch let error as PostgresError where error.isStalePlan {
+                    // Whoever tries again has them prepared anew.
+                    for ((sql, _), block) in zip(batch, blocks) { self.statements.remove(block.key(of: sql)) }
+                    throw error
+                }
             }
         }
     }
@@ -26,9 +35,7 @@ extension PostgresConnection {
         let rows = try await transact(timeout: timeout, isPipeline: true, endsTransaction: true) { connection in
             guard PQenterPipelineMode(connection) == 1 else { return false }
             for ((sql, _), block) in zip(batch, blocks) {
-                let key =
-                    block.typeSignature.isEmpty ? sql : "\(sql)\u{0}\(block.typeSignature)"
-                let name = self.statements.name(for: key)
+                let name = self.statements.name(for: block.key(of: sql))
                 let sent = block.withPointers { values, lengths, formats in
                     if let name {
                         PQsendQueryPrepared(connection, name, Int32(block.count), values, lengths, formats, 0)

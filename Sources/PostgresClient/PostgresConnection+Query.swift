@@ -38,7 +38,7 @@ extension PostgresConnection {
 
     private func run(_ sql: String, _ block: ParameterBlock, timeout: Duration?) async throws -> PostgresRows {
         try await withServerTimeout(timeout) { timeout in
-            let key = block.typeSignature.isEmpty ? sql : "\(sql)\u{0}\(block.typeSignature)"
+            let key = block.key(of: sql)
             let endsTransaction = sql.endsTransaction
             if let name = try await self.preparedName(sql, key: key, block, timeout: timeout) {
                 do {
@@ -54,7 +54,7 @@ extension PostgresConnection {
         }
     }
 
-    private func preparedName(
+    func preparedName(
         _ sql: String, key: String, _ block: ParameterBlock, timeout: Duration
     ) async throws -> String? {
         if let name = statements.name(for: key) { return name }

@@ -28,6 +28,29 @@ extension PostgresConnection {
         }
     }
 
+    /// A transaction in two round trips instead of one for each step: `first` is read, then `body` says what to write.
+    /// - Parameter body: gets the rows of each statement of `first`, and may ask for more; returns the result and the
+    ///   statements that are sent together with COMMIT.
+    nonisolated package func withTransaction<T: Sendable>(
+        reading first: [(String, [PostgresValue])],
+        _ body: (PostgresConnection, [PostgresRows]) async throws -> (result: T, writing: [(String, [PostgresValue])])
+    ) async throws -> T {
+        do {
+            let begin = "BEGIN ISOLATION LEVEL \(PostgresIsolation.readCommitted.rawValue)"
+            let rows = try await pipeline([(begin, [])] + first)
+            let (result, statements) = try await body(self, Array(rows.dropFirst()))
+            try Task.checkCancellation()
+            let tag = try await pipeline(statements + [("COMMIT", [])]).last?.commandTag
+            guard tag == "COMMIT" else {
+                throw PostgresError(.transactionAborted, "the server rolled the transaction back")
+            }
+            return result
+        } catch {
+            await rollBack()
+            throw error
+        }
+    }
+
     nonisolated private func withSavepoint<T: Sendable>(
         _ body: (PostgresConnection) async throws -> T
     ) async throws -> T {

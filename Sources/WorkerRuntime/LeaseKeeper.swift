@@ -18,6 +18,7 @@ struct LeaseKeeper: Sendable {
     /// The task runs whatever became of its run.
     let isUncancellable: Bool
     let reporter: ProgressReporter
+    let ticker: Ticker
     let logger: Logger
 
     /// Returns when the attempt has to stop; otherwise goes on until the surrounding task is cancelled.
@@ -26,7 +27,8 @@ struct LeaseKeeper: Sendable {
     /// lost, and the ledger takes one result only in any case.
     func run() async throws -> Stop {
         while true {
-            try await Task.sleep(for: configuration.heartbeat)
+            let next = ContinuousClock.now + configuration.heartbeat
+            repeat { try await ticker.tick() } while ContinuousClock.now < next
             do {
                 switch try await beat() {
                 case .ok: continue

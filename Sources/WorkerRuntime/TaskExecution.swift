@@ -12,6 +12,7 @@ struct TaskExecution: Sendable {
     let configuration: WorkerConfiguration
     let metrics: WorkerMetrics
     let drain: DrainSignal
+    let ticker: Ticker
     let delivery: AMQPDelivery
     let event: CloudEvent<TaskPayload>
     let payload: TaskPayload
@@ -81,7 +82,7 @@ struct TaskExecution: Sendable {
     private func leaseKeeper() -> LeaseKeeper {
         LeaseKeeper(
             coordinator: services.coordinator, configuration: configuration, task: payload.task, attempt: attempt,
-            token: token, isUncancellable: payload.isUncancellable, reporter: reporter, logger: logger)
+            token: token, isUncancellable: payload.isUncancellable, reporter: reporter, ticker: ticker, logger: logger)
     }
 
     // MARK: Run

@@ -14,8 +14,6 @@ struct TaskWatcher: Sendable {
     let startedAt: Timestamp
     let verdict: Verdict
 
-    private static let tick = Duration.seconds(1)
-
     /// Watches until the surrounding task is cancelled, also while a handler that must end does so: the lease is this
     /// worker's until then.
     func run() async {
@@ -34,7 +32,7 @@ struct TaskWatcher: Sendable {
         var graceEnds: ContinuousClock.Instant?
         var isAnnounced = false
         while true {
-            do { try await Task.sleep(for: Self.tick) } catch { return }
+            do { try await execution.ticker.tick() } catch { return }
             let now = clock.now
             if !isAnnounced { isAnnounced = await announce() }
             await execution.pumpLog()

@@ -12,6 +12,7 @@ package final class Worker: Sendable {
     private let services: WorkerServices
     private let metrics: WorkerMetrics
     private let drainSignal = DrainSignal()
+    private let ticker = Ticker()
     private let slots: SlotTable
     private let startedAt = Timestamp.now
     /// Begins every claim token, so that a new process can tell its claims from those of the one before it.
@@ -46,6 +47,7 @@ package final class Worker: Sendable {
         try await services.broker.declare(pool: configuration.pool)
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.keepRegistered() }
+            group.addTask { await self.ticker.run() }
             await self.consume()
             group.cancelAll()
         }
@@ -155,7 +157,7 @@ package final class Worker: Sendable {
             logger[metadataKey: "attempt"] = "\(attempt)"
             let trace = TraceContext.received(traceparent: event.traceparent, tracestate: event.tracestate)
             return TaskExecution(
-                services: services, configuration: configuration, metrics: metrics, drain: drainSignal,
+                services: services, configuration: configuration, metrics: metrics, drain: drainSignal, ticker: ticker,
                 delivery: delivery, event: event, payload: payload, attempt: attempt, token: token,
                 trace: trace.child(), logger: logger)
         } catch {

@@ -16,6 +16,7 @@ func withLedger<T: Sendable>(
 ) async throws -> T {
     var configuration = try PostgresConfiguration(url: url)
     configuration.maximumConnections = 8
+    configuration.sessionSettings = Ledger.sessionSettings
     let client = PostgresClient(configuration: configuration, logger: Logger(label: "test"))
     let ledger = Ledger(postgres: client, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     do {

@@ -31,6 +31,7 @@ struct Services: Sendable {
         var settings = try PostgresConfiguration(url: try configuration.requirePostgres().value)
         settings.applicationName = name
         settings.maximumConnections = connections
+        settings.sessionSettings = Ledger.sessionSettings
         return PostgresClient(configuration: settings, logger: logger)
     }
 

@@ -54,6 +54,7 @@ package final class Fleet: Sendable {
             transport: transport, logger: Self.quiet)
         var settings = try PostgresConfiguration(url: postgresURL)
         settings.maximumConnections = 4
+        settings.sessionSettings = Ledger.sessionSettings
         postgres = PostgresClient(configuration: settings, logger: Self.quiet)
         ledger = Ledger(postgres: postgres, logger: Self.quiet)
         redis = RedisClient(configuration: try RedisConfiguration(url: redisURL), logger: Self.quiet)
@@ -103,6 +104,7 @@ package final class Fleet: Sendable {
         change(&configuration)
         var settings = try PostgresConfiguration(url: postgresURL)
         settings.maximumConnections = 6
+        settings.sessionSettings = Ledger.sessionSettings
         let member = SchedulerMember(
             postgres: PostgresClient(configuration: settings, logger: Self.quiet),
             redis: RedisClient(configuration: try RedisConfiguration(url: redisURL), logger: Self.quiet),
