@@ -6,13 +6,18 @@ extension Ledger {
         /// The runs that are new; the others were asked for by events that are already known.
         package var newRuns: Set<RunID>
         package var readyPools: Set<String>
+        /// Dispatched by this transaction: to be sent now. Should that not happen, the reconciler finds them.
+        package var handoffs: [Dispatch] = []
     }
 
     /// Writes runs with their first tasks, and what could not be read, in one transaction.
     ///
     /// A run whose event (source, id) is known is left out: an event counts once, however often it arrives.
-    package func accept(_ runs: [NewRun], deadLetters: [NewDeadLetter] = []) async throws -> Accepted {
-        let tasks = try runs.flatMap { try Self.firstTasks(of: $0) }
+    /// - Parameter grant: for the first stages of the runs.
+    package func accept(
+        _ runs: [NewRun], deadLetters: [NewDeadLetter] = [], grant: Grant? = nil
+    ) async throws -> Accepted {
+        let tasks = try runs.flatMap { try Self.firstTasks(of: $0, grant: grant) }
         var accepted = Accepted(newRuns: [], readyPools: [])
         let fresh = Dictionary(
             runs.filter { !isRemembered(digest: $0.pipelineDigest) }.map { ($0.pipelineDigest, $0.pipeline) },
@@ -27,6 +32,14 @@ extension Ledger {
         for (digest, spec) in fresh { remember(spec, digest: digest) }
         for task in tasks where task.state == .ready && accepted.newRuns.contains(task.run) {
             accepted.readyPools.insert(task.pool)
+        }
+        let traces = Dictionary(runs.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
+        for task in tasks where task.state == .dispatched && accepted.newRuns.contains(task.run) {
+            guard let run = traces[task.run], let payload = task.payload else { continue }
+            accepted.handoffs.append(
+                Dispatch(
+                    task: TaskID(run: task.run, stage: task.stage.name), pool: task.pool, attempt: 1, payload: payload,
+                    priority: run.priority, traceparent: run.traceparent, tracestate: run.tracestate))
         }
         return accepted
     }
@@ -73,7 +86,7 @@ extension Ledger {
         var payload: String?
     }
 
-    private static func firstTasks(of run: NewRun) throws -> [FirstTask] {
+    private static func firstTasks(of run: NewRun, grant: Grant?) throws -> [FirstTask] {
         let values = ParameterScope.values(
             parameters: run.parameters, run: run.id, pipeline: run.pipeline.name, eventSource: run.eventSource,
             eventID: run.eventID)
@@ -87,8 +100,8 @@ extension Ledger {
                 timeoutSeconds: stage.timeoutSeconds, ackPolicy: stage.ackPolicy, cache: stage.cache,
                 parameters: try ParameterTemplate.fill(stage.parameters, with: values), inputs: [:], generation: 1)
             return FirstTask(
-                run: run.id, stage: stage, position: position, pool: stage.pool, state: .ready,
-                payload: try JSON.encode(payload))
+                run: run.id, stage: stage, position: position, pool: stage.pool,
+                state: grant?(stage.pool) == true ? .dispatched : .ready, payload: try JSON.encode(payload))
         }
     }
 

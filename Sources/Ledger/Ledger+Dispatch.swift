@@ -2,9 +2,13 @@ package import Pipeline
 package import PostgresClient
 
 extension Ledger {
+    /// Whether a task of this pool that is ready now may be sent at once, instead of waiting for a dispatcher to look.
+    package typealias Grant = @Sendable (_ pool: String) -> Bool
+
     /// A task that is about to be sent.
     package struct Dispatch: Sendable {
         package var task: TaskID
+        package var pool: String
         package var attempt: Int
         /// ``TaskPayload`` as JSON.
         package var payload: String
@@ -50,6 +54,7 @@ extension Ledger {
                 Dispatch(
                     task: TaskID(
                         run: RunID(try row["run_id", as: String.self]), stage: try row["stage", as: String.self]),
+                    pool: pool,
                     attempt: try row["attempt", as: Int.self], payload: try row["payload", as: String.self],
                     priority: try row["priority", as: Int.self],
                     traceparent: try row["traceparent", as: String?.self],
@@ -58,11 +63,18 @@ extension Ledger {
             let unsent = try await send(dispatches)
             let sent = dispatches.count - unsent.count
             guard !unsent.isEmpty else { return (sent, []) }
-            let giveBack: [PostgresValue] = [
-                .textArray(unsent.map(\.run.description)), .textArray(unsent.map(\.stage)),
-            ]
-            return (sent, [(SQL.dispatch["give_back"], giveBack)])
+            return (sent, [(SQL.dispatch["give_back"], Self.keys(of: unsent))])
         }
+    }
+
+    /// Makes tasks ready again that were marked as dispatched and could not be sent.
+    package func giveBack(_ tasks: [TaskID]) async throws {
+        guard !tasks.isEmpty else { return }
+        _ = try await changeTasks(of: tasks.map(\.run), SQL.dispatch["give_back"], Self.keys(of: tasks))
+    }
+
+    private static func keys(of tasks: [TaskID]) -> [PostgresValue] {
+        [.textArray(tasks.map(\.run.description)), .textArray(tasks.map(\.stage))]
     }
 }
 

@@ -112,7 +112,7 @@ extension Ledger {
 
     private func settle(_ id: RunID, in connection: PostgresConnection) async throws -> Set<String> {
         var batch = try await RunBatch.load(
-                try await connection.pipeline(RunBatch.loading([id])), of: self, in: connection)
+            try await connection.pipeline(RunBatch.loading([id])), of: self, in: connection)
         try batch.settle()
         _ = try await connection.pipeline(try batch.writing())
         return batch.readyPools

@@ -8,19 +8,26 @@ extension Ledger {
         /// Of attempts that no longer count, of claims that are not theirs, or seen before.
         package var dropped: [TaskID] = []
         package var readyPools: Set<String> = []
+        /// Dispatched by this transaction: to be sent now. Should that not happen, the reconciler finds them.
+        package var handoffs: [Dispatch] = []
+        /// How many attempts of each pool have ended.
+        package var endedPools: [String: Int] = [:]
         package var finishedRuns: [RunID: RunState] = [:]
         /// Tasks whose attempt changed; their claims of before are void.
         package var failures: [(task: TaskID, failure: Failure)] = []
     }
 
     /// Applies the ends of attempts, in order, and all that follows from them, in one transaction.
-    package func apply(_ results: [TaskResult]) async throws -> Applied {
+    /// - Parameter grant: for stages that become ready.
+    package func apply(_ results: [TaskResult], grant: Grant? = nil) async throws -> Applied {
         guard !results.isEmpty else { return Applied() }
-        return try await withRuns(results.map(\.task.run)) { batch in
+        return try await withRuns(results.map(\.task.run), grant: grant) { batch in
             var applied = Applied()
             for result in results {
                 switch try batch.apply(result, fraction: .random(in: 0..<1)) {
-                case .accepted: applied.accepted += 1
+                case .accepted:
+                    applied.accepted += 1
+                    if let pool = batch.pool(of: result.task) { applied.endedPools[pool, default: 0] += 1 }
                 case .dropped: applied.dropped.append(result.task)
                 }
             }
@@ -51,13 +58,14 @@ extension Ledger {
     }
 
     private func withRuns(
-        _ ids: [RunID], _ change: @Sendable (inout RunBatch) throws -> Applied
+        _ ids: [RunID], grant: Grant? = nil, _ change: @Sendable (inout RunBatch) throws -> Applied
     ) async throws -> Applied {
         try await postgres.withTransaction(reading: RunBatch.loading(ids)) { connection, rows in
             var batch = try await RunBatch.load(rows, of: self, in: connection)
             var applied = try change(&batch)
-            try batch.settle()
+            try batch.settle(grant: grant)
             applied.readyPools = batch.readyPools
+            applied.handoffs = batch.handoffs
             applied.failures = batch.newFailures.map { ($0.task, $0.failure) }
             for run in batch.runs.values where run.isFinishedNow { applied.finishedRuns[run.id] = run.state }
             return (applied, try batch.writing())

@@ -4,7 +4,7 @@ extension RunBatch.Run {
     /// Never read: `Dictionary`'s in-place subscript asks for a default even where the key is known to be there.
     static let placeholder = RunBatch.Run(
         id: RunID(""), state: .pending, spec: PipelineSpec(name: "", stages: []), parameters: [:], eventSource: "",
-        eventID: "", createdAt: Timestamp(microseconds: 0), generation: 0, tasks: [])
+        eventID: "", createdAt: Timestamp(microseconds: 0), generation: 0, priority: 0, tasks: [])
 
     func payload(for stage: StageSpec) throws -> TaskPayload {
         let values = ParameterScope.values(

@@ -13,6 +13,9 @@ struct RunBatch {
         var eventID: String
         var createdAt: Timestamp
         var generation: Int
+        var priority: Int
+        var traceparent: String?
+        var tracestate: String?
         var tasks: [LedgerTask]
         /// Why the run ended, if it did.
         var reason: String?
@@ -26,6 +29,8 @@ struct RunBatch {
     var runs: [RunID: Run] = [:]
     /// Pools that got something to do.
     private(set) var readyPools: Set<String> = []
+    /// Marked as dispatched in this transaction, and to be sent once it is committed.
+    private(set) var handoffs: [Ledger.Dispatch] = []
     private(set) var newFailures: [NewFailure] = []
 
     struct NewFailure {
@@ -56,7 +61,9 @@ struct RunBatch {
                 spec: try await ledger.pipeline(digest: try row["pipeline_digest", as: String.self], in: connection),
                 parameters: try JSON.decode([String: JSONValue].self, from: try row["parameters", as: String.self]),
                 eventSource: try row["event_source", as: String.self], eventID: try row["event_id", as: String.self],
-                createdAt: try row.timestamp("created_at"), generation: try row["generation", as: Int.self], tasks: [],
+                createdAt: try row.timestamp("created_at"), generation: try row["generation", as: Int.self],
+                priority: try row["priority", as: Int.self], traceparent: try row["traceparent", as: String?.self],
+                tracestate: try row["tracestate", as: String?.self], tasks: [],
                 reason: try row["reason", as: String?.self])
         }
         for row in results[1] {
@@ -64,6 +71,11 @@ struct RunBatch {
             batch.runs[task.run]?.tasks.append(task)
         }
         return batch
+    }
+
+    func pool(of task: TaskID) -> String? {
+        guard let run = runs[task.run], let index = run.index(of: task.stage) else { return nil }
+        return run.tasks[index].pool
     }
 
     // MARK: Changes
@@ -168,7 +180,8 @@ struct RunBatch {
     // MARK: Consequences
 
     /// Lets every run follow from its tasks: makes stages ready, skips them, ends the run.
-    mutating func settle() throws {
+    /// - Parameter grant: for stages that become ready.
+    mutating func settle(grant: Ledger.Grant? = nil) throws {
         for id in runs.keys.sorted() {
             guard var run = runs[id] else { continue }
             let machine = RunMachine(pipeline: run.spec)
@@ -177,7 +190,7 @@ struct RunBatch {
             }
             for action in machine.actions(for: tasks, state: run.state) {
                 switch action {
-                case .makeReady(let stage): try makeReady(stage, of: &run)
+                case .makeReady(let stage): try makeReady(stage, of: &run, grant: grant)
                 case .skip(let stage):
                     guard let index = run.index(of: stage) else { continue }
                     run.tasks[index].state = .skipped
@@ -192,13 +205,23 @@ struct RunBatch {
         }
     }
 
-    private mutating func makeReady(_ name: String, of run: inout Run) throws {
+    private mutating func makeReady(_ name: String, of run: inout Run, grant: Ledger.Grant?) throws {
         guard let index = run.index(of: name), let stage = run.spec.stage(named: name) else { return }
         do {
-            run.tasks[index].payload = try JSON.encode(try run.payload(for: stage))
-            run.tasks[index].state = .ready
+            let payload = try JSON.encode(try run.payload(for: stage))
+            run.tasks[index].payload = payload
             run.tasks[index].dueIn = .zero
-            readyPools.insert(stage.pool)
+            if let grant, grant(stage.pool) {
+                run.tasks[index].state = .dispatched
+                handoffs.append(
+                    Ledger.Dispatch(
+                        task: TaskID(run: run.id, stage: name), pool: stage.pool, attempt: run.tasks[index].attempt,
+                        payload: payload, priority: run.priority, traceparent: run.traceparent,
+                        tracestate: run.tracestate))
+            } else {
+                run.tasks[index].state = .ready
+                readyPools.insert(stage.pool)
+            }
         } catch let error as PipelineError {
             // Checked when the run was accepted, so only a pipeline that was changed by hand gets here.
             run.tasks[index].state = .dead

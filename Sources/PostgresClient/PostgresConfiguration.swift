@@ -66,12 +66,13 @@ package struct PostgresConfiguration: Sendable, CustomStringConvertible, CustomD
         all["client_encoding"] = "UTF8"
         // The client's own deadline covers the attempt; libpq's is for its blocking calls.
         all["connect_timeout"] = nil
-        let settings = [
-            "statement_timeout=\(statementTimeout.milliseconds)",
-            "lock_timeout=\(lockTimeout.milliseconds)",
-            "idle_in_transaction_session_timeout=\(idleInTransactionTimeout.milliseconds)",
-            "datestyle=ISO,YMD", "timezone=UTC", "bytea_output=hex", "extra_float_digits=3",
-        ] + sessionSettings.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
+        let settings =
+            [
+                "statement_timeout=\(statementTimeout.milliseconds)",
+                "lock_timeout=\(lockTimeout.milliseconds)",
+                "idle_in_transaction_session_timeout=\(idleInTransactionTimeout.milliseconds)",
+                "datestyle=ISO,YMD", "timezone=UTC", "bytea_output=hex", "extra_float_digits=3",
+            ] + sessionSettings.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
         let ours = settings.map { "-c \($0)" }.joined(separator: " ")
         all["options"] = all["options"].map { "\($0) \(ours)" } ?? ours
         if all["keepalives_idle"] == nil { all["keepalives_idle"] = "30" }

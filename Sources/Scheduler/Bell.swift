@@ -26,8 +26,10 @@ package final class Bell: Sendable {
     }
 
     /// Returns at the next ring, or after `limit`, or when the task is cancelled. One caller at a time.
-    package func wait(atMost limit: Duration) async {
-        guard !takeRing() else { return }
+    /// - Returns: whether it was a ring.
+    @discardableResult
+    package func wait(atMost limit: Duration) async -> Bool {
+        guard !takeRing() else { return true }
         await withTaskGroup(of: Void.self) { group in
             group.addTask {
                 // Cancelled when the bell rings first.
@@ -38,6 +40,7 @@ package final class Bell: Sendable {
             // The group waits for the timer's end, so no timer of this wait can end the next one.
             group.cancelAll()
         }
+        return state.withLock { !$0.isGivenUp }
     }
 
     private func takeRing() -> Bool {

@@ -11,37 +11,41 @@ extension Scheduler {
     func dispatch() async {
         var wait = Duration.seconds(1)
         while !Task.isCancelled {
-            await dispatchBell.wait(atMost: wait)
-            guard let round = await persist("dispatching", { try await self.dispatchOnce() }) else { return }
+            let isRung = await dispatchBell.wait(atMost: wait)
+            guard let hasMore = await persist("dispatching", { try await self.dispatchOnce() }) else { return }
             wait = .seconds(1)
-            if round.sent > 0 {
-                // There may be more than one round's worth.
-                dispatchBell.ring()
-            } else if !round.hasWork {
-                wait = await untilNextDue()
+            switch hasMore {
+            case true?: dispatchBell.ring()
+            case false?: break
+            // Nothing is due: when will something be? Not asked while there is traffic, which rings again.
+            case nil: wait = isRung ? .milliseconds(100) : await untilNextDue()
             }
         }
     }
 
-    private struct Round {
-        var sent = 0
-        /// Tasks are due, whether or not there was room for them: no need to ask when the next one is.
-        var hasWork = false
-    }
-
-    private func dispatchOnce() async throws -> Round {
+    /// - Returns: whether there may be more that could be sent now; nil when nothing was due.
+    private func dispatchOnce() async throws -> Bool? {
         let demand = try await ledger.poolsWithWork()
-        let sent = await withTaskGroup(of: Int.self) { group in
+        guard !demand.isEmpty else { return nil }
+        return await withTaskGroup(of: Bool.self) { group in
             for pool in demand {
-                let window = max(
-                    configuration.minimumWindow, capacity.slots(of: pool.pool) * configuration.windowFactor)
-                let room = min(window - pool.inFlight, configuration.dispatchBatch)
-                guard room > 0 else { continue }
-                group.addTask { await self.dispatch(pool: pool.pool, limit: room) }
+                let room = window(of: pool.pool) - pool.inFlight
+                let limit = min(room, configuration.dispatchBatch)
+                // Something waits, so nothing may overtake it.
+                capacity.setCredit(0, of: pool.pool)
+                guard limit > 0 else { continue }
+                group.addTask {
+                    let sent = await self.dispatch(pool: pool.pool, limit: limit)
+                    if sent < limit { self.capacity.setCredit(room - sent, of: pool.pool) }
+                    return sent == limit
+                }
             }
-            return await group.reduce(0, +)
+            return await group.reduce(false) { $0 || $1 }
         }
-        return Round(sent: sent, hasWork: !demand.isEmpty)
+    }
+
+    func window(of pool: String) -> Int {
+        max(configuration.minimumWindow, capacity.slots(of: pool) * configuration.windowFactor)
     }
 
     /// - Returns: how many tasks were sent. A fault of one pool is its own: the others go on.
@@ -51,16 +55,7 @@ extension Scheduler {
             try await broker.declare(pool: pool)
             let sent = try await ledger.dispatch(pool: pool, limit: limit) { dispatches in
                 let unsent = await self.send(dispatches, to: pool)
-                let attempts = Dictionary(
-                    dispatches.map { ($0.task, $0.attempt) }, uniquingKeysWith: { first, _ in first })
-                unsendable.withLock { list in
-                    list = unsent.compactMap { item in
-                        guard item.error.code == .messageTooLarge || item.error.code == .invalidMessage else {
-                            return nil
-                        }
-                        return (item.task, attempts[item.task] ?? 0, item.error)
-                    }
-                }
+                unsendable.withLock { $0 = Self.unsendable(unsent, of: dispatches) }
                 return unsent.map(\.task)
             }
             try await giveUp(unsendable.withLock(\.self))
@@ -75,10 +70,72 @@ extension Scheduler {
         }
     }
 
+    /// Those that no broker will ever take.
+    private static func unsendable(
+        _ unsent: [(task: TaskID, error: AMQPError)], of dispatches: [Ledger.Dispatch]
+    ) -> [(task: TaskID, attempt: Int, error: AMQPError)] {
+        unsent.compactMap { item in
+            guard item.error.code == .messageTooLarge || item.error.code == .invalidMessage,
+                let attempt = dispatches.first(where: { $0.task == item.task })?.attempt
+            else { return nil }
+            return (item.task, attempt, item.error)
+        }
+    }
+
+    // MARK: Handing on
+
+    /// Sends what a transaction has dispatched, beside whatever comes next.
+    func handOn(_ dispatches: [Ledger.Dispatch]) {
+        guard !dispatches.isEmpty else { return }
+        outbox.withLock { $0 += dispatches }
+        outboxBell.ring()
+    }
+
+    func sendHandoffs() async {
+        await withDiscardingTaskGroup { group in
+            while true {
+                await outboxBell.wait(atMost: .seconds(1))
+                let dispatches = outbox.withLock { outbox in
+                    defer { outbox = [] }
+                    return outbox
+                }
+                // Unstructured: a scheduler that stops still sends what its last transaction dispatched.
+                if !dispatches.isEmpty {
+                    let work = Task { await self.sendNow(dispatches) }
+                    group.addTask { await work.value }
+                }
+                if Task.isCancelled { return }
+            }
+        }
+    }
+
+    /// Not within a transaction: what is lost here, for example with this process, is found by the reconciler.
+    private func sendNow(_ dispatches: [Ledger.Dispatch]) async {
+        for (pool, dispatches) in Dictionary(grouping: dispatches, by: \.pool) {
+            var unsent = dispatches.map(\.task)
+            do {
+                try await broker.declare(pool: pool)
+                let failed = await send(dispatches, to: pool)
+                unsent = failed.map(\.task)
+                metrics.dispatched(pool: pool, count: dispatches.count - unsent.count)
+                guard !unsent.isEmpty else { continue }
+                capacity.setCredit(0, of: pool)
+                try await ledger.giveBack(unsent)
+                try await giveUp(Self.unsendable(failed, of: dispatches))
+            } catch {
+                metrics.failed("dispatching")
+                logger.warning(
+                    "tasks not sent; the reconciler finds them",
+                    metadata: ["pool": "\(pool)", "count": "\(unsent.count)", "error": "\(error)"])
+            }
+        }
+    }
+
     /// - Returns: what the broker did not take.
     private func send(_ dispatches: [Ledger.Dispatch], to pool: String) async -> [(task: TaskID, error: AMQPError)] {
         do {
-            try await coordinator.mirror(dispatches.map { ($0.task, $0.attempt) })
+            // A first attempt has no other that Redis could take for it.
+            try await coordinator.mirror(dispatches.filter { $0.attempt > 1 }.map { ($0.task, $0.attempt) })
         } catch {
             // Claims repeat what the mirror says; without Redis nobody claims anything.
             logger.warning("tasks not mirrored", metadata: ["error": "\(error)"])
@@ -106,7 +163,7 @@ extension Scheduler {
         }
         guard !results.isEmpty else { return }
         await follow(try await ledger.apply(results))
-        await announce(results.map(\.task.run))
+        announce(results.map(\.task.run))
     }
 
     /// The end of an attempt that no worker can begin.

@@ -39,14 +39,18 @@ extension Scheduler {
         let runs = accepted.map(\.run)
         let letters = refused.map(\.letter)
         let outcome = await persist("accepting events") { () -> Result<Ledger.Accepted, IsolatedError> in
+            let grants = Grants(self.capacity)
             do {
-                return .success(try await self.ledger.accept(runs, deadLetters: letters))
-            } catch let error where IsolatedError.isTheBatchsFault(error) {
+                return .success(try await self.ledger.accept(runs, deadLetters: letters, grant: grants.grant))
+            } catch {
+                grants.revoke(atMost: self.window)
+                guard IsolatedError.isTheBatchsFault(error) else { throw error }
                 return .failure(IsolatedError(error))
             }
         }
         switch outcome {
         case .success(let result):
+            handOn(result.handoffs)
             for delivery in accepted.map(\.delivery) + refused.map(\.delivery) { delivery.ack() }
             metrics.events(
                 accepted: result.newRuns.count, duplicates: runs.count - result.newRuns.count, refused: letters.count)

@@ -50,7 +50,7 @@ extension Scheduler {
             }
             let applied = try await ledger.applyLosses(plan.lost)
             await follow(applied)
-            await announce(plan.lost.map(\.task.run))
+            announce(plan.lost.map(\.task.run))
         }
         if !plan.sendAgain.isEmpty {
             // A cancel flag of a run that is alive would have every claim refused.

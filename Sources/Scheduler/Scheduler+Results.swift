@@ -4,6 +4,7 @@ import Coordination
 import Ledger
 import Logging
 import Pipeline
+import Synchronization
 
 extension Scheduler {
     /// Takes results: the first that the ledger accepts for an attempt wins.
@@ -52,7 +53,7 @@ extension Scheduler {
         switch outcome {
         case .success:
             for (delivery, _) in batch { delivery.ack() }
-            await announce(values.map(\.task.run))
+            announce(values.map(\.task.run))
         case .failure(let error):
             guard batch.count == 1 else {
                 for item in batch { await note([item]) }
@@ -72,9 +73,12 @@ extension Scheduler {
         guard !batch.isEmpty else { return }
         let results = batch.map(\.result)
         let outcome = await persist("applying results") { () -> Result<Ledger.Applied, IsolatedError> in
+            let grants = Grants(self.capacity)
             do {
-                return .success(try await self.ledger.apply(results))
-            } catch let error where IsolatedError.isTheBatchsFault(error) {
+                return .success(try await self.ledger.apply(results, grant: grants.grant))
+            } catch {
+                grants.revoke(atMost: self.window)
+                guard IsolatedError.isTheBatchsFault(error) else { throw error }
                 return .failure(IsolatedError(error))
             }
         }
@@ -86,7 +90,7 @@ extension Scheduler {
             for task in applied.dropped {
                 logger.notice("late or repeated result dropped", metadata: ["task": "\(task)"])
             }
-            await announce(results.map(\.task.run))
+            announce(results.map(\.task.run))
         case .failure(let error):
             guard batch.count == 1 else {
                 for item in batch { await apply([item]) }
@@ -113,8 +117,11 @@ extension Scheduler {
 
     /// What follows from a change in the ledger: dispatch, cancel flags, metrics.
     func follow(_ applied: Ledger.Applied) async {
+        handOn(applied.handoffs)
+        for (pool, count) in applied.endedPools { capacity.give(back: count, to: pool, atMost: window(of: pool)) }
         // An end of an attempt leaves room in its pool's window, even when it makes nothing ready.
-        if applied.accepted > 0 || !applied.readyPools.isEmpty { dispatchBell.ring() }
+        let hasWaiting = applied.endedPools.keys.contains { !capacity.hasCredit($0) }
+        if hasWaiting || !applied.readyPools.isEmpty { dispatchBell.ring() }
         for (task, failure) in applied.failures {
             metrics.attemptFailed(failure.class)
             logger.notice(
@@ -130,12 +137,28 @@ extension Scheduler {
         }
     }
 
-    func announce(_ runs: [RunID]) async {
-        do {
-            try await coordinator.announce(Set(runs))
-        } catch {
-            // For those who watch; they look for themselves every second as well.
-            logger.debug("change not announced", metadata: ["error": "\(error)"])
+    /// Tells those who watch the runs, soon and not once for every step.
+    func announce(_ runs: [RunID]) {
+        changedRuns.withLock { $0.formUnion(runs) }
+        changesBell.ring()
+    }
+
+    func announceChanges() async {
+        while !Task.isCancelled {
+            await changesBell.wait(atMost: .seconds(5))
+            let runs = changedRuns.withLock { runs in
+                defer { runs = [] }
+                return runs
+            }
+            do {
+                try await coordinator.announce(runs)
+                try await Task.sleep(for: .milliseconds(50))
+            } catch is CancellationError {
+                return
+            } catch {
+                // For those who watch; they look for themselves every second as well.
+                logger.debug("change not announced", metadata: ["error": "\(error)"])
+            }
         }
     }
 

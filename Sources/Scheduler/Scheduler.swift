@@ -3,6 +3,7 @@ package import Coordination
 package import Ledger
 package import Logging
 import Pipeline
+import Synchronization
 
 /// The loop that turns events into runs, sends what is ready, takes results, and puts right what was lost.
 ///
@@ -21,6 +22,12 @@ package final class Scheduler: Sendable {
     /// Rung when leases may have been lost.
     let reconcileBell = Bell()
     let capacity = PoolCapacity()
+    /// Tasks on their way from the ledger to the broker.
+    let outbox = Mutex<[Ledger.Dispatch]>([])
+    let outboxBell = Bell()
+    /// Runs whose watchers are to be told.
+    let changedRuns = Mutex<Set<RunID>>([])
+    let changesBell = Bell()
 
     package init(
         ledger: Ledger, coordinator: Coordinator, broker: Broker, pipelines: any PipelineSource,
@@ -43,6 +50,8 @@ package final class Scheduler: Sendable {
             group.addTask { await self.takeResults() }
             group.addTask { await self.recordDeadLetters() }
             group.addTask { await self.dispatch() }
+            group.addTask { await self.sendHandoffs() }
+            group.addTask { await self.announceChanges() }
             group.addTask { await self.reconcile() }
             group.addTask { await self.keepSchedules() }
             group.addTask { await self.watchCapacity() }

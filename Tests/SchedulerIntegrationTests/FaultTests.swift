@@ -286,4 +286,25 @@ import WorkerRuntime
             #expect(try await fleet.state(of: "a", in: id) == .cancelled)
         }
     }
+
+    /// The scheduler died after the transaction that dispatched the task, before the broker had the message.
+    @Test(.timeLimit(.minutes(3)))
+    func aTaskThatWasDispatchedAndNeverSentIsFound() async throws {
+        let spec = PipelineSpec(name: "p", stages: [StageSpec(name: "a", kind: "test")])
+        try await Fleet.with(spec) { fleet in
+            var generator = SystemRandomNumberGenerator()
+            let run = NewRun(
+                id: RunID(at: .now, using: &generator), pipeline: spec,
+                pipelineDigest: String(repeating: "1", count: 64),
+                parameters: [:], priority: 0, eventSource: "/test", eventID: "e", traceparent: nil, tracestate: nil)
+            let accepted = try await fleet.ledger.accept([run], grant: { _ in true })
+            #expect(accepted.handoffs.map(\.task.run) == [run.id])
+            #expect(try await fleet.state(of: "a", in: run.id) == .dispatched)
+            try await fleet.startScheduler()
+            try await fleet.startWorker(handlers: [ClosureHandler { _ in .succeeded(StageOutput()) }])
+            let record = try await fleet.waitForEnd(of: run.id)
+            #expect(record.state == .succeeded)
+            #expect(record.tasks.first?.attempt == 1)
+        }
+    }
 }

@@ -20,10 +20,11 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::text[
 JOIN martlet.events e ON e.source = u.source AND e.id = u.event_id AND e.run_id = u.id;
 
 -- name: insert_tasks
-INSERT INTO martlet.tasks (run_id, stage, position, kind, pool, priority, state, payload, due_at, ready_at)
+INSERT INTO martlet.tasks (run_id, stage, position, kind, pool, priority, state, payload, due_at, ready_at, dispatched_at)
 SELECT u.run_id, u.stage, u.position, u.kind, u.pool, r.priority, u.state, u.payload,
-       CASE WHEN u.state = 'ready' THEN clock_timestamp() END,
-       CASE WHEN u.state = 'ready' THEN clock_timestamp() END
+       CASE WHEN u.state IN ('ready', 'dispatched') THEN clock_timestamp() END,
+       CASE WHEN u.state IN ('ready', 'dispatched') THEN clock_timestamp() END,
+       CASE WHEN u.state = 'dispatched' THEN clock_timestamp() END
 FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[])
     AS u (run_id, stage, position, kind, pool, state, payload)
 JOIN martlet.runs r ON r.id = u.run_id;

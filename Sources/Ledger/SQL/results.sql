@@ -1,6 +1,7 @@
 -- name: lock_runs
 -- In the order of ids, so that two schedulers never wait for each other.
-SELECT r.id, r.state, r.pipeline, r.pipeline_digest, r.parameters::text AS parameters, r.event_source, r.event_id, r.created_at, r.generation, r.reason
+SELECT r.id, r.state, r.pipeline, r.pipeline_digest, r.parameters::text AS parameters, r.event_source, r.event_id, r.created_at, r.generation, r.reason,
+       r.priority, r.traceparent, r.tracestate
 FROM martlet.runs r WHERE r.id = ANY($1::text[]) ORDER BY r.id FOR UPDATE;
 
 -- name: load_tasks
@@ -12,7 +13,8 @@ FROM martlet.tasks WHERE run_id = ANY($1::text[]) ORDER BY run_id, position;
 UPDATE martlet.tasks t
 SET state = u.state, attempt = u.attempt, failures = u.failures, losses = u.losses, rejected = u.rejected,
     -- By this server's clock, which is the one that dispatching goes by.
-    due_at = coalesce(clock_timestamp() + make_interval(secs => u.due_in), t.due_at), ready_at = CASE WHEN u.state = 'ready' THEN clock_timestamp() ELSE t.ready_at END,
+    due_at = coalesce(clock_timestamp() + make_interval(secs => u.due_in), t.due_at), ready_at = CASE WHEN u.state IN ('ready', 'dispatched') THEN clock_timestamp() ELSE t.ready_at END,
+    dispatched_at = CASE WHEN u.state = 'dispatched' THEN clock_timestamp() ELSE t.dispatched_at END,
     payload = coalesce(u.payload, t.payload), output = coalesce(u.output::jsonb, t.output),
     failure = u.failure::jsonb, fingerprint = u.fingerprint, token = u.token, worker = u.worker, log = u.log,
     started_at = u.started_at, finished_at = u.finished_at
