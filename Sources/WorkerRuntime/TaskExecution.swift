@@ -45,7 +45,12 @@ struct TaskExecution: Sendable {
             delivery.ack()
         }
         let startedAt = Timestamp.now
-        let ending = await perform(startedAt: startedAt)
+        let verdict = Verdict()
+        let watcher = TaskWatcher(execution: self, keeper: leaseKeeper(), startedAt: startedAt, verdict: verdict)
+        let watch = ticker.add(watcher)
+        defer { ticker.remove(watch) }
+        let ending = await perform(verdict)
+        watcher.beginReport()
         if ending == .stopped(.leaseLost) {
             log.line("the lease was lost to another worker; this attempt's work is thrown away")
             logger.warning("lease lost; result thrown away")
@@ -82,7 +87,7 @@ struct TaskExecution: Sendable {
     private func leaseKeeper() -> LeaseKeeper {
         LeaseKeeper(
             coordinator: services.coordinator, configuration: configuration, task: payload.task, attempt: attempt,
-            token: token, isUncancellable: payload.isUncancellable, reporter: reporter, ticker: ticker, logger: logger)
+            token: token, isUncancellable: payload.isUncancellable, reporter: reporter)
     }
 
     // MARK: Run
@@ -93,7 +98,7 @@ struct TaskExecution: Sendable {
         case stopped(LeaseKeeper.Stop)
     }
 
-    private func perform(startedAt: Timestamp) async -> Ending {
+    private func perform(_ verdict: Verdict) async -> Ending {
         guard let handler = services.handlers[payload.kind] else {
             let known = services.handlers.keys.sorted().joined(separator: ", ")
             return .failed(
@@ -109,42 +114,13 @@ struct TaskExecution: Sendable {
             payload: payload, attempt: attempt, token: token, traceparent: trace.traceparent,
             storage: services.storage, bucket: configuration.bucket, log: log, logger: logger, drain: drain,
             workspace: workspace, reporter: reporter)
-        let verdict = Verdict()
-        let watcher = TaskWatcher(execution: self, keeper: leaseKeeper(), startedAt: startedAt, verdict: verdict)
-        let ending = await withTaskGroup(of: Ending?.self) { group in
-            group.addTask { await run(handler, context, until: verdict) }
-            group.addTask {
-                await watcher.run()
-                return nil
-            }
-            // The watcher goes on with the heartbeats while a handler that was told to stop does so.
-            let answer = await group.next() ?? nil
-            group.cancelAll()
-            return verdict.ending(handler: answer)
-        }
+        let ending = await verdict.await { await run(handler, context) }
         do {
             try workspace.remove()
         } catch {
             logger.warning("workspace not removed", metadata: ["error": "\(error)"])
         }
         return ending
-    }
-
-    /// Runs the handler until it ends; a verdict cancels it.
-    private func run(_ handler: any StageHandler, _ context: StageContext, until verdict: Verdict) async -> Ending? {
-        await withTaskGroup(of: Ending?.self) { group in
-            group.addTask { await run(handler, context) }
-            group.addTask {
-                await verdict.wait()
-                return nil
-            }
-            var ending: Ending?
-            for await answer in group {
-                ending = ending ?? answer
-                group.cancelAll()
-            }
-            return ending
-        }
     }
 
     private func run(_ handler: any StageHandler, _ context: StageContext) async -> Ending? {
@@ -206,15 +182,10 @@ struct TaskExecution: Sendable {
         metrics.ended(
             kind: payload.kind, outcome: result.outcome, seconds: result.finishedAt.seconds - startedAt.seconds)
         if !log.isEmpty { result.log = logKey }
-        // The lease must outlast stores and a broker that are away, or the work would be done again.
-        let keeper = leaseKeeper()
-        let isPublished = await withTaskGroup(of: Void.self) { group in
-            group.addTask { _ = try? await keeper.run() }
-            defer { group.cancelAll() }
-            if !log.isEmpty { await storeLog(within: configuration.lease / 2) }
-            return await publish(result)
-        }
-        guard isPublished else { return false }
+        // The watcher keeps the lease meanwhile: it must outlast stores and a broker that are away, or the work would be
+        // done again.
+        if !log.isEmpty { await storeLog(within: configuration.lease / 2) }
+        guard await publish(result) else { return false }
         do {
             try await services.coordinator.finish(
                 payload.task, attempt: attempt, token: token, worker: configuration.id)

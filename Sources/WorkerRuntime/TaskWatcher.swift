@@ -2,65 +2,106 @@ import Broker
 import Coordination
 import Logging
 import Pipeline
+import Synchronization
 import Telemetry
 
-/// Watches one attempt from beside: heartbeats, the live log, the time limit, the grace after SIGTERM.
+/// Watches one attempt from beside: heartbeats, the live log, the time limit, the grace after SIGTERM. The worker's
+/// ``Ticker`` has it look; the attempt itself need not wait for it.
 ///
-/// One timer for all of them, because most tasks end before it fires once. Storing the log has a task of its own: a
-/// store that hangs must not hold up the heartbeats.
-struct TaskWatcher: Sendable {
-    let execution: TaskExecution
-    let keeper: LeaseKeeper
-    let startedAt: Timestamp
-    let verdict: Verdict
+/// It goes on while a handler that must end does so, and while the result is on its way: the lease is this worker's
+/// until then.
+final class TaskWatcher: Sendable {
+    private struct State {
+        var nextBeat: ContinuousClock.Instant
+        var nextLog: ContinuousClock.Instant
+        var graceEnds: ContinuousClock.Instant?
+        var isAnnounced = false
+        var isReporting = false
+    }
 
-    /// Watches until the surrounding task is cancelled, also while a handler that must end does so: the lease is this
-    /// worker's until then.
-    func run() async {
-        await withDiscardingTaskGroup { group in
-            await watch { group.addTask { await execution.uploadLog() } }
-            group.cancelAll()
+    /// An attempt younger than this is not worth a word to the ledger: its result comes first.
+    private static let announcedAge = Duration.milliseconds(500)
+
+    private let execution: TaskExecution
+    private let keeper: LeaseKeeper
+    private let startedAt: Timestamp
+    private let verdict: Verdict
+    private let began = ContinuousClock.now
+    private let state: Mutex<State>
+
+    init(execution: TaskExecution, keeper: LeaseKeeper, startedAt: Timestamp, verdict: Verdict) {
+        self.execution = execution
+        self.keeper = keeper
+        self.startedAt = startedAt
+        self.verdict = verdict
+        state = Mutex(
+            State(
+                nextBeat: began + execution.configuration.heartbeat,
+                nextLog: began + execution.configuration.logInterval))
+    }
+
+    /// The handler has ended: from now on only the lease is kept.
+    func beginReport() {
+        state.withLock { $0.isReporting = true }
+    }
+
+    /// Called about once a second, never twice at a time.
+    func look() async {
+        await TraceContext.$current.withValue(execution.trace) {
+            let now = ContinuousClock.now
+            let isReporting = state.withLock(\.isReporting)
+            if !isReporting {
+                await announce(now)
+                await execution.pumpLog()
+            }
+            if isDue(now, at: \.nextBeat, every: execution.configuration.heartbeat), let stop = await beat() {
+                verdict.decide(.stopped(stop))
+            }
+            if !isReporting { judge(now) }
         }
     }
 
-    private func watch(storeLog: () -> Void) async {
-        let clock = ContinuousClock()
-        let began = clock.now
-        let timeout = Duration.seconds(execution.payload.timeoutSeconds)
-        var nextBeat = began + execution.configuration.heartbeat
-        var nextLog = began + execution.configuration.logInterval
-        var graceEnds: ContinuousClock.Instant?
-        var isAnnounced = false
-        while true {
-            do { try await execution.ticker.tick() } catch { return }
-            let now = clock.now
-            if !isAnnounced { isAnnounced = await announce() }
-            await execution.pumpLog()
-            if now >= nextBeat {
-                nextBeat = now + execution.configuration.heartbeat
-                if let stop = await beat() { verdict.decide(.stopped(stop)) }
-            }
-            if now >= nextLog {
-                nextLog = now + execution.configuration.logInterval
-                storeLog()
-            }
-            if now - began >= timeout, !verdict.isDecided {
-                verdict.decide(
-                    .failed(
-                        Failure(
-                            class: .timeout, code: "stage.timeout",
-                            message: "the attempt took longer than the stage's timeout of "
-                                + "\(execution.payload.timeoutSeconds) s; raise `timeout:` in the pipeline or give it less to do"
-                        )))
-            }
-            if execution.drain.isSet {
-                let end = graceEnds ?? now + execution.configuration.grace
-                graceEnds = end
-                if now >= end, !verdict.isDecided {
-                    execution.log.line("given back: the worker stops and its grace period is over")
-                    verdict.decide(.finished(.released, nil))
-                }
-            }
+    var isLogDue: Bool {
+        state.withLock { !$0.isReporting && $0.nextLog <= ContinuousClock.now }
+    }
+
+    func storeLog() async {
+        guard isDue(.now, at: \.nextLog, every: execution.configuration.logInterval) else { return }
+        await TraceContext.$current.withValue(execution.trace) { await execution.uploadLog() }
+    }
+
+    private func isDue(
+        _ now: ContinuousClock.Instant, at moment: WritableKeyPath<State, ContinuousClock.Instant>,
+        every interval: Duration
+    ) -> Bool {
+        state.withLock { state in
+            guard state[keyPath: moment] <= now else { return false }
+            state[keyPath: moment] = now + interval
+            return true
+        }
+    }
+
+    /// The time limit, and the grace after SIGTERM.
+    private func judge(_ now: ContinuousClock.Instant) {
+        guard !verdict.isDecided else { return }
+        let limit = execution.payload.timeoutSeconds
+        if now - began >= .seconds(limit) {
+            verdict.decide(
+                .failed(
+                    Failure(
+                        class: .timeout, code: "stage.timeout",
+                        message: "the attempt took longer than the stage's timeout of \(limit) s; raise `timeout:` in "
+                            + "the pipeline or give it less to do")))
+        }
+        guard execution.drain.isSet else { return }
+        let end = state.withLock { state in
+            let end = state.graceEnds ?? now + execution.configuration.grace
+            state.graceEnds = end
+            return end
+        }
+        if now >= end {
+            execution.log.line("given back: the worker stops and its grace period is over")
+            verdict.decide(.finished(.released, nil))
         }
     }
 
@@ -72,13 +113,15 @@ struct TaskWatcher: Sendable {
             case .lost: return .leaseLost
             }
         } catch {
+            // That nobody can look at a lease is no proof that it is lost, and the ledger takes one result only.
             execution.logger.warning("heartbeat failed; going on", metadata: ["error": "\(error)"])
             return nil
         }
     }
 
-    /// Tells the ledger that the attempt runs; true once that is said.
-    private func announce() async -> Bool {
+    /// Tells the ledger that the attempt runs, until that is said once.
+    private func announce(_ now: ContinuousClock.Instant) async {
+        guard !state.withLock(\.isAnnounced), now - began >= Self.announcedAge else { return }
         let started = TaskStarted(
             task: execution.payload.task, attempt: execution.attempt, token: execution.token,
             worker: execution.configuration.id, startedAt: startedAt)
@@ -86,10 +129,9 @@ struct TaskWatcher: Sendable {
             try await execution.services.broker.publish(
                 started, traceparent: execution.trace.traceparent, tracestate: execution.trace.tracestate,
                 timeout: .seconds(2))
-            return true
+            state.withLock { $0.isAnnounced = true }
         } catch {
             execution.logger.debug("start not announced; trying again", metadata: ["error": "\(error)"])
-            return false
         }
     }
 }
