@@ -79,11 +79,25 @@ package final class Worker: Sendable {
     /// Starts what the subscription delivers, until another is needed.
     /// - Returns: whether it ended by itself.
     private func take(from consumer: AMQPConsumer, in tasks: inout DiscardingTaskGroup) async -> Bool {
+        // Unstructured, and over when this returns: cancelling the subscription is what ends a wait for deliveries. A
+        // group around every wait would cost each delivery four tasks.
+        let watch = Task {
+            await slots.waitUntilStale(or: drainSignal)
+            await consumer.cancel(requeueBuffered: true)
+        }
+        let isBroken = await startAll(from: consumer, in: &tasks)
+        watch.cancel()
+        await watch.value
+        return isBroken
+    }
+
+    private func startAll(from consumer: AMQPConsumer, in tasks: inout DiscardingTaskGroup) async -> Bool {
         while !drainSignal.isSet, !slots.isStale {
             do {
-                guard let batch = try await nextBatch(from: consumer) else { continue }
+                let batch = try await consumer.nextBatch(max: 256)
                 for delivery in batch { start(delivery, in: &tasks) }
-                if batch.isEmpty { return true }
+                // Cancelled, by the watch or by the broker.
+                if batch.isEmpty { return !drainSignal.isSet && !slots.isStale }
             } catch is CancellationError {
                 return false
             } catch {
@@ -92,29 +106,6 @@ package final class Worker: Sendable {
             }
         }
         return false
-    }
-
-    /// The next deliveries; empty when the subscription has ended, nil when something else has to be looked at first.
-    private func nextBatch(from consumer: AMQPConsumer) async throws -> [AMQPDelivery]? {
-        try await withThrowingTaskGroup(of: [AMQPDelivery]?.self) { group in
-            group.addTask { try await consumer.nextBatch(max: 256) }
-            group.addTask {
-                await self.slots.waitUntilStale(or: self.drainSignal)
-                return nil
-            }
-            var batch: [AMQPDelivery]?
-            while let answer = await group.nextResult() {
-                switch answer {
-                case .success(let value):
-                    if let value { batch = value }
-                case .failure(let error):
-                    // Cancelling the wait for deliveries is this function's own doing, and no error of the consumer.
-                    if !(error is CancellationError) || Task.isCancelled { throw error }
-                }
-                group.cancelAll()
-            }
-            return batch
-        }
     }
 
     /// Declares the queue again, which may be gone.

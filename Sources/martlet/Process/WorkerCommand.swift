@@ -88,6 +88,9 @@ struct WorkerCommand: AsyncParsableCommand {
             try await Patience.until(.seconds(60), logger: logger, "reaching RabbitMQ") {
                 try await broker.client.connect()
             }
+            // Unstructured: beside the work, and over long before it.
+            let tidying = Task { await StartupPages.release(whenReady: worker) }
+            defer { tidying.cancel() }
             try await worker.run()
             withExtendedLifetime((signals, work)) {}
             await broker.client.close()

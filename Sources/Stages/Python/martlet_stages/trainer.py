@@ -186,9 +186,8 @@ class Trainer:
         point = self.curve[-1]
         left = (self.plan.total_steps - self.step) * seconds_per_step
         self.events.progress(
-            self.step, self.plan.total_steps, loss=round(point.loss, 5), eta_seconds=round(left, 1),
-            message=f"loss {point.loss:.4f}",
-        )  # fmt: skip
+            self.step, self.plan.total_steps, loss=round(point.loss, 5), eta_seconds=round(left, 1)
+        )
         values = {
             "train/loss": point.loss,
             "train/learning_rate": point.learning_rate,
