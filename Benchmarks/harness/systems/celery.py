@@ -13,7 +13,7 @@ class Celery(PythonQueue):
     title = "Celery"
     note = (
         "prefork, 2 processes, prefetch 128 in all; acks_late, confirm_publish, quorum queue; recorded = stored in "
-        "Redis, which synchronises every second; its producer waits for each confirm before the next task"
+        "Redis, which synchronises every second; four producers, each of which waits for each confirm before the next task"
     )
     database = 1
     producer = "celery_produce.py"

@@ -14,7 +14,7 @@ class Dramatiq(PythonQueue):
     note = (
         "2 processes of 8 threads, prefetch 64 each; confirm_delivery, quorum queues; "
         "recorded = stored in Redis, which synchronises every second; "
-        "acknowledges after the task as always; its producer waits for each confirm before the next task"
+        "acknowledges after the task as always; four producers, each of which waits for each confirm before the next task"
     )
     database = 2
     producer = "dramatiq_produce.py"

@@ -48,16 +48,20 @@ class PythonQueue(System):
         return json.loads(done.output.splitlines()[-1]), done.cpu
 
     def throughput(self, tasks):
-        self.results.flushdb()
-        said, cpu = self.produce("tasks", tasks)
-        return Throughput(self.await_results(tasks) - said["first"], said["seconds"], cpu)
+        said, cpu = self.produce_beside(tasks)
+        first = min(one["first"] for one in said)
+        return Throughput(self.await_results(tasks) - first, max(one["last"] for one in said) - first, cpu)
 
-    def fill(self, tasks):
-        # Several producers, because one that waits for each confirm would take minutes.
+    def produce_beside(self, tasks):
+        """Sends from several producers at once: one that waits for each confirm would be what is measured."""
         self.results.flushdb()
         shares = [tasks // PRODUCERS + (number < tasks % PRODUCERS) for number in range(PRODUCERS)]
         with concurrent.futures.ThreadPoolExecutor(PRODUCERS) as producers:
-            list(producers.map(lambda share: self.produce("fill", share), shares))
+            done = list(producers.map(lambda share: self.produce("tasks", share), shares))
+        return [said for said, _ in done], sum(cpu for _, cpu in done)
+
+    def fill(self, tasks):
+        self.produce_beside(tasks)
 
     def await_filled(self, filled, tasks):
         return self.await_results(tasks)
