@@ -94,11 +94,11 @@ package final class Broker: Sendable {
     package func publish(
         _ result: TaskResult, traceparent: String?, tracestate: String?, timeout: Duration
     ) async throws {
-        let event = CloudEvent(
-            type: MessageType.taskResult, source: "/martlet/worker/" + result.worker,
-            id: "\(result.task)/\(result.attempt)/\(result.token)", subject: result.task.run.description,
-            time: result.finishedAt, traceparent: traceparent, tracestate: tracestate, data: result)
-        try await send(event, to: Topology.results, routingKey: Topology.resultsQueue, timeout: timeout)
+        let id = "\(result.task)/\(result.attempt)/\(result.token)"
+        let message = AMQPMessage(
+            body: Envelope.result(result, id: id, traceparent: traceparent, tracestate: tracestate),
+            contentType: Envelope.contentType, messageID: id, type: MessageType.taskResult)
+        try await client.publish(message, to: Topology.results, routingKey: Topology.resultsQueue, timeout: timeout)
     }
 
     /// Says that an attempt has begun; for attempts that take a while.

@@ -49,6 +49,12 @@ extension JSONValue {
     /// Appends `value` as a JSON string (RFC 8259 §7).
     package static func quote(_ value: String, to text: inout String) {
         text += "\""
+        // Most strings have nothing to escape.
+        if value.utf8.allSatisfy({ $0 >= 0x20 && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\") && $0 != 0x7F }) {
+            text += value
+            text += "\""
+            return
+        }
         for scalar in value.unicodeScalars {
             switch scalar {
             case "\"": text += "\\\""

@@ -70,7 +70,9 @@ extension Timestamp: Codable {
 
     package func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
-        // What was read is what was written: microseconds are spelled where there are any.
-        try container.encode(spelled(withMicroseconds: microseconds % 1_000 != 0))
+        try container.encode(precise)
     }
+
+    /// As JSON has it. What was read is what was written: microseconds are spelled where there are any.
+    package var precise: String { spelled(withMicroseconds: microseconds % 1_000 != 0) }
 }
