@@ -14,6 +14,11 @@ extension Scheduler {
             let consumer = subscribe()
             do {
                 while true {
+                    // More had come while the last batch was stored, so more is coming: what is stored together costs
+                    // a fraction of what is stored one by one. Without such a queue nothing waits.
+                    if consumer.bufferedCount > 1, consumer.bufferedCount < max / 2 {
+                        try await Task.sleep(for: configuration.linger)
+                    }
                     let batch = try await consumer.nextBatch(max: max)
                     // Empty means closed: by this client's end or by somebody's hand.
                     guard !batch.isEmpty else { break }

@@ -16,7 +16,9 @@ extension Scheduler {
             wait = .seconds(1)
             switch hasMore {
             case true?: dispatchBell.ring()
-            case false?: break
+            case false?:
+                // Room comes task by task while there is a backlog; a little later there is room for several.
+                do { try await Task.sleep(for: configuration.linger) } catch { return }
             // Nothing is due: when will something be? Not asked while there is traffic, which rings again.
             case nil: wait = isRung ? .milliseconds(100) : await untilNextDue()
             }
