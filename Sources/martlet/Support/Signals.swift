@@ -1,4 +1,5 @@
 import Dispatch
+import Foundation
 import Glibc
 
 /// SIGTERM, SIGINT and SIGHUP as a call instead of an end.
@@ -10,7 +11,7 @@ final class Signals: Sendable {
     ///   - input: a descriptor whose end counts as a signal; what comes from it is thrown away.
     ///   - handler: called at the first and every further signal.
     init(orEndOf input: Int32? = nil, handler: @escaping @Sendable () -> Void) {
-        var sources: [any DispatchSourceProtocol] = [SIGTERM, SIGINT, SIGHUP].compactMap { number in
+        sources = [SIGTERM, SIGINT, SIGHUP].compactMap { number in
             // nohup(1) means that the end of a terminal is nothing to this process.
             if Self.isIgnored(signal(number, SIG_IGN)), number == SIGHUP { return nil }
             let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
@@ -19,23 +20,27 @@ final class Signals: Sendable {
             return source
         }
         if let input {
-            let source = DispatchSource.makeReadSource(fileDescriptor: input, queue: .global())
-            source.setEventHandler {
-                var bytes = [UInt8](repeating: 0, count: 512)
-                let count = read(input, &bytes, bytes.count)
-                guard count == 0 || count < 0 && errno != EINTR && errno != EAGAIN else { return }
-                // The end would be told again and again.
-                source.cancel()
+            // A thread that waits, not a dispatch source: libdispatch may touch the source of a pipe that hung up after
+            // it was cancelled, and crash.
+            Thread.detachNewThread {
+                Self.waitForEnd(of: input)
                 handler()
             }
-            source.resume()
-            sources.append(source)
         }
-        self.sources = sources
     }
 
     deinit {
         for source in sources { source.cancel() }
+    }
+
+    private static func waitForEnd(of input: Int32) {
+        var bytes = [UInt8](repeating: 0, count: 512)
+        while true {
+            var polled = pollfd(fd: input, events: Int16(POLLIN), revents: 0)
+            guard poll(&polled, 1, -1) >= 0 || errno == EINTR else { return }
+            let count = read(input, &bytes, bytes.count)
+            guard count > 0 || count < 0 && (errno == EINTR || errno == EAGAIN) else { return }
+        }
     }
 
     private static func isIgnored(_ handler: sighandler_t?) -> Bool {
