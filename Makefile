@@ -17,7 +17,7 @@ SWIFT_FLAGS ?=
 RELEASE := .build/release/martlet
 SWIFT_SOURCES := Sources Tests Package.swift $(wildcard Benchmarks)
 
-.PHONY: help demo test test-swift test-python test-slow test-faults lint format build release up down status \
+.PHONY: help demo test test-swift test-python test-slow test-gpu test-faults lint format build release up down status \
 	bench-fleet bench-artifacts install-build install-stack install-test install-lint install-bench clean
 
 help: ## List the tasks
@@ -43,6 +43,11 @@ test-slow: install-test ## Python tests that take minutes: TinyLlama's architect
 	environment=$$(deploy/python/env.sh stages)
 	cd Sources/Stages/Python
 	"$$environment/bin/python" -m pytest -m slow
+
+test-gpu: install-test ## Python tests on one NVIDIA GPU: train, merge, evaluate, exhausted memory; without a GPU they fail
+	environment=$$(deploy/python/env.sh stages)
+	cd Sources/Stages/Python
+	"$$environment/bin/python" -m pytest -m gpu -rA --durations=0
 
 test-faults: release ## Kills, stops, wiped and absent servers against the whole stack; about an hour
 	Tests/faults/run.sh all

@@ -137,10 +137,23 @@ def _short(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float) -> t
     return result.permute(0, 3, 1, 2, 4).reshape(count, length, heads, size)
 
 
+def whole_mask(**arguments):
+    """Transformers' mask for scaled-dot-product attention, in which no row is empty.
+
+    Padding on the left sees nothing. Some CUDA kernels answer an empty row with NaN, which the next layer, as
+    weight 0 times value NaN, hands on to the real tokens. Such a row sees everything here; nobody looks at it.
+    """
+    from transformers.masking_utils import sdpa_mask
+
+    mask = sdpa_mask(**arguments)
+    return mask if mask is None else mask | ~mask.any(dim=-1, keepdim=True)
+
+
 def register() -> None:
     """Makes the function known to Transformers, with the masks of scaled-dot-product attention."""
     from transformers import AttentionInterface
-    from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+    from transformers.masking_utils import AttentionMaskInterface
 
     AttentionInterface.register(NAME, packed_attention)
-    AttentionMaskInterface.register(NAME, sdpa_mask)
+    for name in (NAME, "sdpa"):
+        AttentionMaskInterface.register(name, whole_mask)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import traceback
 from typing import Any
 
@@ -35,11 +36,21 @@ class Released(Exception):
 
 
 # What allocators say: CUDA's caching allocator, and PyTorch's CPU allocator (c10/core/impl/alloc_cpu.cpp).
-_CUDA_ASKED = re.compile(r"Tried to allocate ([0-9.]+) (bytes|KiB|MiB|GiB|TiB)")
-_CUDA_FREE = re.compile(r"of which ([0-9.]+) (bytes|KiB|MiB|GiB|TiB) is free")
+_SIZE = r"([0-9.]+) (bytes|KiB|MiB|GiB|TiB)"
+_CUDA_ASKED = re.compile(f"Tried to allocate {_SIZE}")
+_CUDA_TOTAL = re.compile(f"total capacity of {_SIZE}")
+_CUDA_FREE = re.compile(f"of which {_SIZE} is free")
+# Only where the process may have no more than a share of the GPU.
+_CUDA_ALLOWED = re.compile(f"{_SIZE} allowed")
+_CUDA_HELD = re.compile(f"Of the allocated memory {_SIZE} is allocated")
+_CUDA_SPLIT = re.compile(f"{_SIZE} is reserved by PyTorch but unallocated")
 _CPU_ASKED = re.compile(r"allocate (\d+) bytes")
 _UNITS = {"bytes": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
-_CPU_MARKS = ("DefaultCPUAllocator", "can't allocate memory", "Cannot allocate memory", "bad_alloc", "std::bad_alloc")
+_MARKS = (
+    "DefaultCPUAllocator", "can't allocate memory", "Cannot allocate memory", "bad_alloc", "std::bad_alloc",
+    # CUDA itself, and its libraries, which allocate past PyTorch's allocator: contexts, handles, workspaces.
+    "CUDA error: out of memory", "CUDA driver error: out of memory", "_STATUS_ALLOC_FAILED",
+)  # fmt: skip
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -47,17 +58,23 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     if isinstance(error, OSError) and error.errno == 12:
         return True
-    return isinstance(error, RuntimeError) and any(mark in str(error) for mark in _CPU_MARKS)
+    return isinstance(error, RuntimeError) and any(mark in str(error) for mark in _MARKS)
 
 
 def out_of_memory(error: BaseException, **details: Any) -> StageFailure:
     """The failure for an exhausted memory, with the numbers an engineer asks for first."""
     text = str(error)
     asked = _bytes(_CUDA_ASKED, text) or _bytes(_CPU_ASKED, text)
-    free = _bytes(_CUDA_FREE, text) or available_memory()
-    numbers = {"bytes_asked": asked, "bytes_free": free, "peak_rss_bytes": peak_rss(), **details}
+    numbers = {"bytes_asked": asked, "peak_rss_bytes": peak_rss()}
+    if "CUDA" in text or "CUBLAS" in text or "CUDNN" in text:
+        free, numbers["device_bytes"], numbers["peak_device_bytes"] = _device_memory(text)
+    else:
+        free = available_memory()
+    numbers |= {"bytes_free": free, **details}
     wanted = f"{asked / 2**20:.0f} MiB more" if asked else "more memory"
     left = f"{free / 2**20:.0f} MiB" if free is not None else "an unknown amount"
+    if numbers.get("device_bytes"):
+        left += f" of the GPU's {numbers['device_bytes'] / 2**20:.0f} MiB"
     shape = ", ".join(f"{name} {value}" for name, value in details.items() if value is not None)
     message = (
         f"out of memory: asked for {wanted} with {left} free"
@@ -87,6 +104,28 @@ def _bytes(pattern: re.Pattern[str], text: str) -> int | None:
         return None
     unit = match.group(2) if pattern.groups > 1 else "bytes"
     return int(float(match.group(1)) * _UNITS[unit])
+
+
+def _device_memory(text: str) -> tuple[int | None, int | None, int | None]:
+    """Of the GPU, in bytes: what this process could still have had, what it may have in all, and its peak.
+
+    From the allocator's message, where there is one: by now the step's tensors may be freed.
+    """
+    free, total, peak = _bytes(_CUDA_FREE, text), _bytes(_CUDA_TOTAL, text), None
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        peak = torch.cuda.max_memory_allocated()
+        if free is None:
+            try:
+                free, total = torch.cuda.mem_get_info()
+            except RuntimeError:
+                # No memory for a context either.
+                pass
+    allowed = _bytes(_CUDA_ALLOWED, text)
+    if free is not None and allowed is not None:
+        held = (_bytes(_CUDA_HELD, text) or 0) + (_bytes(_CUDA_SPLIT, text) or 0)
+        free, total = max(0, min(free, allowed - held)), allowed
+    return free, total, peak
 
 
 def available_memory() -> int | None:

@@ -69,6 +69,7 @@ class Trainer:
         self.stop = stop
         self.flat = is_flat(model)
         self.step = 0
+        self.longest = 0
         self.curve: list[Point] = []
         self.tokens = 0
         self.answer_tokens = 0
@@ -90,7 +91,16 @@ class Trainer:
         saved_step, saved_time = self.step, started
         self.model.train()
         while self.step < self.plan.total_steps and self.diverged_at is None:
-            finished = self._one_step()
+            try:
+                finished = self._one_step()
+            except Exception as error:
+                # In the optimizer as well: its moments come into being with the first step.
+                if not is_out_of_memory(error):
+                    raise
+                raise out_of_memory(
+                    error, micro_batch_size=self.plan.micro_batch, gradient_accumulation_steps=self.plan.accumulation,
+                    sequence_length=self.longest, step=self.step,
+                ) from error  # fmt: skip
             now = time.monotonic()
             self.seconds = before + now - started
             if finished:
@@ -115,31 +125,21 @@ class Trainer:
         wanted = sum(int(self.columns.row(index).mask.sum()) for index in rows)
         torch.manual_seed((plan.seed * 1_000_003 + self.step) % 2**63)
         total, targets, tokens = 0.0, 0, 0
-        length = 0
-        try:
-            for start in range(0, len(rows), plan.micro_batch):
-                picked = [self.columns.row(index) for index in rows[start : start + plan.micro_batch]]
-                length = max(len(row.ids) for row in picked)
-                batch = Batch(picked, self.pad, self.device, self.flat)
-                # Divided by the known number of answer tokens before the sum, so that bfloat16 gradients stay small.
-                loss = summed_loss(self.model, batch)
-                (loss / max(1, wanted)).backward()
-                self.optimizer.accumulate()
-                total += float(loss.detach())
-                targets += batch.target_count
-                tokens += batch.tokens
-                if self.stop.requested and start + plan.micro_batch < len(rows):
-                    # The step would be repeated from its start anyway: give the rest of it up at once.
-                    self.optimizer.discard()
-                    return False
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-            self.optimizer.discard()
-            raise out_of_memory(
-                error, micro_batch_size=plan.micro_batch, gradient_accumulation_steps=plan.accumulation,
-                sequence_length=length, step=self.step,
-            ) from error  # fmt: skip
+        for start in range(0, len(rows), plan.micro_batch):
+            picked = [self.columns.row(index) for index in rows[start : start + plan.micro_batch]]
+            self.longest = max(len(row.ids) for row in picked)
+            batch = Batch(picked, self.pad, self.device, self.flat)
+            # Divided by the known number of answer tokens before the sum, so that bfloat16 gradients stay small.
+            loss = summed_loss(self.model, batch)
+            (loss / max(1, wanted)).backward()
+            self.optimizer.accumulate()
+            total += float(loss.detach())
+            targets += batch.target_count
+            tokens += batch.tokens
+            if self.stop.requested and start + plan.micro_batch < len(rows):
+                # The step would be repeated from its start anyway: give the rest of it up at once.
+                self.optimizer.discard()
+                return False
         loss_value = total / max(1, targets)
         self.optimizer.scale_gradients(max(1, wanted) / max(1, targets))
         norm = self.optimizer.clip(plan.max_norm)

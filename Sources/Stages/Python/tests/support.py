@@ -57,6 +57,31 @@ def make_model(directory: Path, seed: int = 0, **changes) -> Path:
     return directory
 
 
+def make_tinyllama(directory: Path, device: str = "cpu") -> Path:
+    """TinyLlama-1.1B's exact architecture, with random weights in bfloat16."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    tokenizer = make_tokenizer()
+    config = LlamaConfig(
+        hidden_size=2048, intermediate_size=5632, num_hidden_layers=22, num_attention_heads=32, num_key_value_heads=4,
+        vocab_size=32000, max_position_embeddings=2048, rope_theta=10000.0, rms_norm_eps=1e-5,
+        tie_word_embeddings=False, eos_token_id=tokenizer.eos_token_id, bos_token_id=tokenizer.bos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        with torch.device(device):
+            model = LlamaForCausalLM(config)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert sum(parameter.numel() for parameter in model.parameters()) == 1_100_048_384
+    model.save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+    return directory
+
+
 WORDS = (
     "buffer overflow input query string pointer memory heap stack race lock token secret key hash salt cookie session "
     "header path file upload parser schema cache proxy log audit role user admin sandbox kernel driver socket packet"

@@ -85,3 +85,19 @@ def test_columns_rebuild_positions_and_segments(columns):
         for segment in set(row.segments.tolist()):
             positions = row.positions[row.segments == segment]
             assert positions.tolist() == list(range(len(positions)))
+
+
+def test_a_mask_has_no_empty_row():
+    """Padding on the left sees nothing; some GPU kernels make NaN of that."""
+    seen = torch.tensor([[0, 0, 1, 1], [1, 1, 1, 1]], dtype=torch.bool)
+    mask = attention.whole_mask(batch_size=2, q_length=4, kv_length=4, attention_mask=seen)
+    assert mask[0, 0].tolist() == [[True] * 4, [True] * 4, [False, False, True, False], [False, False, True, True]]
+    assert torch.equal(mask[1, 0], torch.ones(4, 4, dtype=torch.bool).tril())
+
+
+def test_every_model_gets_such_masks():
+    from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+
+    attention.register()
+    for name in (attention.NAME, "sdpa"):
+        assert ALL_MASK_ATTENTION_FUNCTIONS[name] is attention.whole_mask

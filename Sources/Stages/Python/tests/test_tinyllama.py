@@ -5,32 +5,11 @@ import math
 
 import pytest
 import support
-import torch
 
 
 @pytest.mark.slow
 def test_tinyllama_goes_through_train_merge_and_evaluate(tmp_path):
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    base = tmp_path / "base"
-    tokenizer = support.make_tokenizer()
-    config = LlamaConfig(
-        hidden_size=2048, intermediate_size=5632, num_hidden_layers=22, num_attention_heads=32, num_key_value_heads=4,
-        vocab_size=32000, max_position_embeddings=2048, rope_theta=10000.0, rms_norm_eps=1e-5,
-        tie_word_embeddings=False, eos_token_id=tokenizer.eos_token_id, bos_token_id=tokenizer.bos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.bfloat16)
-    try:
-        model = LlamaForCausalLM(config)
-    finally:
-        torch.set_default_dtype(torch.float32)
-    assert sum(parameter.numel() for parameter in model.parameters()) == 1_100_048_384
-    model.save_pretrained(base)
-    tokenizer.save_pretrained(base)
-    del model
-
+    base = support.make_tinyllama(tmp_path / "base")
     records = support.make_records(tmp_path / "records.jsonl", sources=12)
     support.run("preprocess", {
         "dataset": {"files": [str(records)]}, "base_model_dir": base, "output_dir": tmp_path / "data",

@@ -7,7 +7,7 @@ import support
 import torch
 
 from martlet_stages import runtime, trainer as trainer_module
-from martlet_stages.failures import Released, StageFailure
+from martlet_stages.failures import Released, StageFailure, is_out_of_memory, out_of_memory
 from martlet_stages.model import Batch, load_model, summed_loss
 from martlet_stages.columns import Columns
 from martlet_stages.runtime import StopRequest
@@ -248,6 +248,46 @@ def test_the_kernels_memory_limit_is_reported_the_same_way(training, tmp_path):
     assert status == 1 and events[-1]["event"] == "error"
     assert events[-1]["class"] == "resource" and events[-1]["code"] == "out_of_memory"
     assert events[-1]["details"]["bytes_asked"] == 16 << 30
+
+
+def test_exhausted_memory_in_the_optimizer_is_reported_the_same_way(training, monkeypatch):
+    """Its moments come into being with the first step."""
+    monkeypatch.setattr(trainer_module.MasterAdamW, "step", lambda *_: torch.empty(1 << 58, dtype=torch.float32))
+    with pytest.raises(StageFailure) as caught:
+        support.run("train", training())
+    details = caught.value.details
+    assert (caught.value.kind, caught.value.code) == ("resource", "out_of_memory")
+    assert (details["micro_batch_size"], details["step"]) == (2, 0) and details["sequence_length"] > 0
+
+
+@pytest.mark.parametrize(
+    ("limit", "free", "device"),
+    [("", 0, 79 << 30), ("4.00 GiB allowed; ", 256 << 20, 4 << 30)],
+)
+def test_a_gpus_refusal_is_read_with_its_limit(limit, free, device):
+    left = "60.00 GiB" if limit else "0 bytes"
+    error = torch.OutOfMemoryError(
+        f"CUDA out of memory. Tried to allocate 512.00 MiB. GPU 0 has a total capacity of 79.00 GiB of which {left} is "
+        f"free. Including non-PyTorch memory, this process has 4.25 GiB memory in use. {limit}Of the allocated memory "
+        "3.50 GiB is allocated by PyTorch, and 256.00 MiB is reserved by PyTorch but unallocated."
+    )
+    assert is_out_of_memory(error)
+    failure = out_of_memory(error, micro_batch_size=4)
+    assert failure.details["bytes_asked"] == 512 << 20 and failure.details["bytes_free"] == free
+    assert failure.details["device_bytes"] == device
+    assert f"asked for 512 MiB more with {free >> 20} MiB of the GPU's {device >> 20} MiB free" in failure.message
+
+
+def test_what_cuda_itself_cannot_allocate_is_exhausted_memory_too():
+    for text in (
+        "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported at some other API call",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+    ):
+        error = RuntimeError(text)
+        assert is_out_of_memory(error)
+        # Nothing is known of a GPU that has no room for a context: never the host's memory in its place.
+        assert out_of_memory(error).details["bytes_free"] is None
+    assert not is_out_of_memory(RuntimeError("CUDA error: device-side assert triggered"))
 
 
 def test_gradient_checkpointing_changes_nothing_but_memory(training, tmp_path):
