@@ -276,8 +276,7 @@ import WorkerRuntime
             try await eventually { try await fleet.redisHasCancelFlag(of: id) }
             // Two more heartbeats.
             for _ in 0..<2 {
-                let before = try await fleet.redisLease(of: TaskID(run: id, stage: "tell"))
-                try await eventually { try await fleet.redisLease(of: TaskID(run: id, stage: "tell")) > before }
+                try await fleet.waitForRenewal(of: TaskID(run: id, stage: "tell"))
             }
             tell.open()
             let run = try await fleet.waitForEnd(of: id)

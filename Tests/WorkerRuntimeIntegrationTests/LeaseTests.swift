@@ -265,11 +265,8 @@ import WorkerRuntime
             ) { $0.logInterval = .milliseconds(100) }
             let id = try await fleet.run("p")
             try await gate.waitForArrivals(1)
-            // Renewed again and again, for longer than the lease of three seconds.
-            for _ in 0..<4 {
-                let before = try await fleet.redisLease(of: TaskID(run: id, stage: "a"))
-                try await eventually { try await fleet.redisLease(of: TaskID(run: id, stage: "a")) > before }
-            }
+            // Renewed every second, again and again, for longer than the lease of three seconds.
+            for _ in 0..<4 { try await fleet.waitForRenewal(of: TaskID(run: id, stage: "a")) }
             gate.open()
             let run = try await fleet.waitForEnd(of: id)
             #expect(run.state == .succeeded)

@@ -230,8 +230,15 @@ extension Fleet {
         try await redis.send(["EXISTS", .string("\(namespace):cancelled:\(run)")]).int == 1
     }
 
+    /// Returns after the next renewal of a task's lease of three seconds, which is renewed every second.
+    package func waitForRenewal(of task: TaskID) async throws {
+        // Right after a renewal the lease is as long as it gets: only from below can the next one be seen.
+        try await eventually { try await redisLease(of: task) < 2_700 }
+        try await eventually { try await redisLease(of: task) > 2_700 }
+    }
+
     /// Milliseconds that the lease of a task goes on; 0 for none.
-    package func redisLease(of task: TaskID) async throws -> Int {
+    private func redisLease(of task: TaskID) async throws -> Int {
         max(0, try await redis.send(["PTTL", .string("\(namespace):lease:\(task)")]).int ?? 0)
     }
 
