@@ -90,14 +90,26 @@ package final class Broker: Sendable {
         }
     }
 
-    /// Sends a result; returns when the broker has it.
-    package func publish(
-        _ result: TaskResult, traceparent: String?, tracestate: String?, timeout: Duration
-    ) async throws {
-        let id = "\(result.task)/\(result.attempt)/\(result.token)"
+    /// A result on its way to the schedulers.
+    package struct Report: Sendable {
+        let id: String
+        let event: [UInt8]
+
+        package init(_ result: TaskResult, traceparent: String?, tracestate: String?) {
+            id = "\(result.task)/\(result.attempt)/\(result.token)"
+            event = Envelope.result(result, id: id, traceparent: traceparent, tracestate: tracestate)
+        }
+
+        package var bytes: Int { event.count }
+    }
+
+    /// Sends results in one message; returns when the broker has it.
+    package func publish(_ reports: [Report], timeout: Duration) async throws {
+        guard let first = reports.first else { return }
         let message = AMQPMessage(
-            body: Envelope.result(result, id: id, traceparent: traceparent, tracestate: tracestate),
-            contentType: Envelope.contentType, messageID: id, type: MessageType.taskResult)
+            body: reports.count == 1 ? first.event : Envelope.batch(reports.map(\.event)),
+            contentType: reports.count == 1 ? Envelope.contentType : Envelope.batchContentType,
+            messageID: first.id, type: MessageType.taskResult)
         try await client.publish(message, to: Topology.results, routingKey: Topology.resultsQueue, timeout: timeout)
     }
 

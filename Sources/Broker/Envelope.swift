@@ -6,6 +6,9 @@ package import Pipeline
 package enum Envelope {
     /// Structured content mode.
     package static let contentType = "application/cloudevents+json"
+    /// Batched content mode, which the JSON format defines
+    /// (https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md#4-json-batch-format).
+    static let batchContentType = "application/cloudevents-batch+json"
 
     package static func encode<Payload>(_ event: CloudEvent<Payload>) throws -> [UInt8] {
         let encoder = JSONEncoder()
@@ -27,6 +30,17 @@ package enum Envelope {
             type: MessageType.taskResult, source: "/martlet/worker/" + result.worker, id: id,
             subject: result.task.run.description, time: result.finishedAt, attempt: nil, traceparent: traceparent,
             tracestate: tracestate, data: result.json)
+    }
+
+    static func batch(_ events: [[UInt8]]) -> [UInt8] {
+        var body: [UInt8] = []
+        body.reserveCapacity(events.reduce(1) { $0 + $1.count + 1 })
+        for event in events {
+            body.append(body.isEmpty ? UInt8(ascii: "[") : UInt8(ascii: ","))
+            body += event
+        }
+        body.append(UInt8(ascii: "]"))
+        return body
     }
 
     /// - Parameter data: JSON.
@@ -59,7 +73,42 @@ package enum Envelope {
     package static func decode<Payload>(
         _ payload: Payload.Type, from message: AMQPMessage, types: Set<String>
     ) throws(EnvelopeError) -> CloudEvent<Payload> {
-        let event: CloudEvent<Payload> = try parse(message)
+        try check(try parse(message), types: types)
+    }
+
+    /// Reads a message as one CloudEvent, or as a batch of them: each by itself, so that one that cannot be read costs
+    /// no other.
+    package static func decodeAll<Payload>(
+        _ payload: Payload.Type, from message: AMQPMessage, types: Set<String>
+    ) throws(EnvelopeError) -> [Result<CloudEvent<Payload>, EnvelopeError>] {
+        guard message.contentType == batchContentType else {
+            return [.success(try decode(payload, from: message, types: types))]
+        }
+        let document: JSONValue
+        do {
+            document = try JSONValue(json: message.body)
+        } catch {
+            throw EnvelopeError("not JSON: \(error)")
+        }
+        guard case .array(let events) = document, !events.isEmpty else {
+            throw EnvelopeError("a batch is an array of CloudEvents, at least one")
+        }
+        return events.enumerated().map { index, event in
+            do {
+                return .success(try check(try event.decoded(), types: types))
+            } catch let error as EnvelopeError {
+                return .failure(EnvelopeError("event \(index + 1) of \(events.count): \(error)"))
+            } catch let error as DecodingError {
+                return .failure(EnvelopeError("event \(index + 1) of \(events.count): \(describe(error))"))
+            } catch {
+                return .failure(EnvelopeError("event \(index + 1) of \(events.count): \(error)"))
+            }
+        }
+    }
+
+    private static func check<Payload>(
+        _ event: CloudEvent<Payload>, types: Set<String>
+    ) throws(EnvelopeError) -> CloudEvent<Payload> {
         guard event.specversion == "1.0" else {
             throw EnvelopeError("specversion is \"\(event.specversion.prefix(20))\"; Martlet reads CloudEvents 1.0")
         }
@@ -84,7 +133,9 @@ package enum Envelope {
             if let attributes = binaryAttributes(message) {
                 return try binary(attributes, body: message.body)
             }
-            return try JSONDecoder().decode(CloudEvent<Payload>.self, from: Data(message.body))
+            return try JSONValue(json: message.body).decoded()
+        } catch let error as JSONSyntaxError {
+            throw EnvelopeError("not JSON: \(error)")
         } catch let error as DecodingError {
             throw EnvelopeError(describe(error))
         } catch {
@@ -108,8 +159,8 @@ package enum Envelope {
         _ attributes: [String: JSONValue], body: [UInt8]
     ) throws -> CloudEvent<Payload> {
         var document = attributes
-        document["data"] = try JSONDecoder().decode(JSONValue.self, from: Data(body))
-        return try JSONDecoder().decode(CloudEvent<Payload>.self, from: try JSONEncoder().encode(document))
+        document["data"] = try JSONValue(json: body)
+        return try JSONValue.object(document).decoded()
     }
 
     /// What a decoding error means, with the path to the place.
@@ -124,10 +175,6 @@ package enum Envelope {
         case .typeMismatch(_, let context), .valueNotFound(_, let context):
             return "\(path(context)): \(context.debugDescription)"
         case .dataCorrupted(let context):
-            // The parser itself, not a value's type, fails without a path.
-            if context.codingPath.isEmpty {
-                return "not JSON: \(context.underlyingError.map { "\($0)" } ?? context.debugDescription)"
-            }
             return "\(path(context)): \(context.debugDescription)"
         @unknown default:
             return "\(error)"

@@ -33,27 +33,52 @@ package struct Coordinator: Sendable {
         case cancelled
     }
 
-    /// Takes the lease of an attempt.
-    /// - Parameter isUncancellable: the task runs whatever became of its run, so also when that was cancelled.
-    package func claim(
-        _ task: TaskID, attempt: Int, token: ClaimToken, worker: String, lease: Duration, isUncancellable: Bool = false
-    ) async throws -> ClaimOutcome {
+    /// One attempt, as a worker wants it or has it.
+    package struct Claim: Hashable, Sendable {
+        package var task: TaskID
+        package var attempt: Int
+        package var token: ClaimToken
+        /// The task runs whatever became of its run, so also when that was cancelled.
+        package var isUncancellable: Bool
+
+        package init(task: TaskID, attempt: Int, token: ClaimToken, isUncancellable: Bool = false) {
+            self.task = task
+            self.attempt = attempt
+            self.token = token
+            self.isUncancellable = isUncancellable
+        }
+    }
+
+    /// Takes the leases of attempts; what became of each, in order.
+    package func claim(_ claims: [Claim], worker: String, lease: Duration) async throws -> [ClaimOutcome] {
+        guard !claims.isEmpty else { return [] }
         let reply = try await redis.run(
             Scripts.claim,
-            keys: [keys.task(task), keys.lease(task), keys.cancelled(task.run), keys.held(by: worker)],
-            arguments: [
-                .integer(attempt), .string(token.description), .string(worker), .integer(lease.milliseconds),
-                .integer(Self.taskLifetimeMilliseconds), .string(task.description),
-                .integer(isUncancellable ? 1 : 0),
-            ])
+            keys: [keys.held(by: worker)]
+                + claims.flatMap { [keys.task($0.task), keys.lease($0.task), keys.cancelled($0.task.run)] },
+            arguments: [.string(worker), .integer(lease.milliseconds), .integer(Self.taskLifetimeMilliseconds)]
+                + claims.flatMap { claim -> [RedisArgument] in
+                    [
+                        .integer(claim.attempt), .string(claim.token.description), .string(claim.task.description),
+                        .integer(claim.isUncancellable ? 1 : 0),
+                    ]
+                })
+        let outcomes = (reply.array ?? []).compactMap(Self.outcome)
+        guard outcomes.count == claims.count else {
+            throw CoordinationError.unexpectedReply(script: "claim", reply: "\(reply)")
+        }
+        return outcomes
+    }
+
+    private static func outcome(_ reply: RedisValue) -> ClaimOutcome? {
         switch reply.array?.first?.string {
-        case "claimed": return .claimed
-        case "stale": return .stale
-        case "done": return .done
-        case "held": return .held(.milliseconds(reply.array?.last?.int ?? 0))
-        case "lost": return .lost
-        case "cancelled": return .cancelled
-        default: throw CoordinationError.unexpectedReply(script: "claim", reply: "\(reply)")
+        case "claimed": .claimed
+        case "stale": .stale
+        case "done": .done
+        case "held": .held(.milliseconds(reply.array?.last?.int ?? 0))
+        case "lost": .lost
+        case "cancelled": .cancelled
+        default: nil
         }
     }
 
@@ -91,14 +116,18 @@ package struct Coordinator: Sendable {
         return answer
     }
 
-    /// Ends a claim, once the attempt's result is safe.
-    package func finish(_ task: TaskID, attempt: Int, token: ClaimToken, worker: String) async throws {
+    /// Ends claims, once the attempts' results are safe.
+    package func finish(_ claims: [Claim], worker: String) async throws {
+        guard !claims.isEmpty else { return }
         _ = try await redis.run(
-            Scripts.finish, keys: [keys.task(task), keys.lease(task), keys.held(by: worker)],
-            arguments: [
-                .integer(attempt), .string(token.description), .integer(Self.taskLifetimeMilliseconds),
-                .string(task.description),
-            ])
+            Scripts.finish,
+            keys: [keys.held(by: worker)] + claims.flatMap { [keys.task($0.task), keys.lease($0.task)] },
+            arguments: [.integer(Self.taskLifetimeMilliseconds)]
+                + claims.flatMap { claim -> [RedisArgument] in
+                    [
+                        .integer(claim.attempt), .string(claim.token.description), .string(claim.task.description),
+                    ]
+                })
     }
 
     // MARK: What the ledger says

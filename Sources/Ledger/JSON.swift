@@ -5,7 +5,7 @@ import Pipeline
 enum JSON {
     static func decode<Value: Decodable>(_ type: Value.Type, from text: String) throws -> Value {
         do {
-            return try JSONDecoder().decode(type, from: Data(text.utf8))
+            return try JSONValue(json: Array(text.utf8)).decoded(as: type)
         } catch {
             throw LedgerError(.corrupt, "the ledger holds a \(type) that cannot be read: \(error)")
         }

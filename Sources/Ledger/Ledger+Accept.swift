@@ -58,7 +58,7 @@ extension Ledger {
             let events = statements.count
             if !runs.isEmpty {
                 statements.append((SQL.accept["insert_events"], Self.eventColumns(runs)))
-                statements.append((SQL.accept["insert_runs"], try Self.runColumns(runs)))
+                statements.append((SQL.accept["insert_runs"], Self.runColumns(runs)))
                 statements.append((SQL.accept["insert_tasks"], Self.taskColumns(tasks)))
             }
             if !deadLetters.isEmpty {
@@ -101,7 +101,7 @@ extension Ledger {
                 parameters: try ParameterTemplate.fill(stage.parameters, with: values), inputs: [:], generation: 1)
             return FirstTask(
                 run: run.id, stage: stage, position: position, pool: stage.pool,
-                state: grant?(stage.pool) == true ? .dispatched : .ready, payload: try JSON.encode(payload))
+                state: grant?(stage.pool) == true ? .dispatched : .ready, payload: payload.json)
         }
     }
 
@@ -112,10 +112,11 @@ extension Ledger {
         ]
     }
 
-    private static func runColumns(_ runs: [NewRun]) throws -> [PostgresValue] {
+    private static func runColumns(_ runs: [NewRun]) -> [PostgresValue] {
         [
             .textArray(runs.map(\.id.description)), .textArray(runs.map(\.pipeline.name)),
-            .textArray(runs.map(\.pipelineDigest)), .textArray(try runs.map { try JSON.encode($0.parameters) }),
+            .textArray(runs.map(\.pipelineDigest)),
+            .textArray(runs.map { JSONValue.object($0.parameters).canonicalJSON }),
             .intArray(runs.map { Int64($0.priority) }), .textArray(runs.map(\.eventSource)),
             .textArray(runs.map(\.eventID)), .textArray(runs.map(\.traceparent)), .textArray(runs.map(\.tracestate)),
         ]

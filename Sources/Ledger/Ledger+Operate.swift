@@ -114,7 +114,7 @@ extension Ledger {
         var batch = try await RunBatch.load(
             try await connection.pipeline(RunBatch.loading([id])), of: self, in: connection)
         try batch.settle()
-        _ = try await connection.pipeline(try batch.writing())
+        _ = try await connection.pipeline(batch.writing())
         return batch.readyPools
     }
 

@@ -68,7 +68,7 @@ extension Ledger {
             applied.handoffs = batch.handoffs
             applied.failures = batch.newFailures.map { ($0.task, $0.failure) }
             for run in batch.runs.values where run.isFinishedNow { applied.finishedRuns[run.id] = run.state }
-            return (applied, try batch.writing())
+            return (applied, batch.writing())
         }
     }
 

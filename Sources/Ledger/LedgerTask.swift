@@ -13,7 +13,8 @@ struct LedgerTask {
     var losses: Int
     var isRejected: Bool
     var token: String?
-    var payload: String?
+    /// What it got to do, if it became ready now.
+    var newPayload: String?
     var failure: Failure?
     var worker: String?
     var log: String?
@@ -25,6 +26,8 @@ struct LedgerTask {
     var isDirty = false
     /// The last attempt wanted more memory than there was.
     var isResourceRetry: Bool
+    /// And its payload does not say so yet.
+    var becomesResourceRetry = false
 
     private let storedOutput: String?
 
@@ -39,15 +42,13 @@ struct LedgerTask {
         losses = try row["losses", as: Int.self]
         isRejected = try row["rejected", as: Bool.self]
         token = try row["token", as: String?.self]
-        payload = try row["payload", as: String?.self]
         storedOutput = try row["output", as: String?.self]
         failure = try (try row["failure", as: String?.self]).map { try JSON.decode(Failure.self, from: $0) }
         worker = try row["worker", as: String?.self]
         log = try row["log", as: String?.self]
         startedAt = try row.optionalTimestamp("started_at")
         finishedAt = try row.optionalTimestamp("finished_at")
-        // The payload is this program's own canonical text, so a search is as good as decoding all of it.
-        isResourceRetry = payload?.contains("\"resourceRetry\":true") ?? false
+        isResourceRetry = try row["resource_retry", as: Bool?.self] ?? false
     }
 
     /// Decoded only when somebody asks: most tasks of a batch are not looked at.
@@ -62,14 +63,11 @@ struct LedgerTask {
         TaskMachine.Counts(failures: failures, lost: losses, isResourceRetry: isResourceRetry)
     }
 
-    mutating func adopt(_ counts: TaskMachine.Counts) throws {
+    mutating func adopt(_ counts: TaskMachine.Counts) {
         failures = counts.failures
         losses = counts.lost
-        guard counts.isResourceRetry, !isResourceRetry, let text = payload else { return }
-        isResourceRetry = true
-        var value = try JSON.decode(TaskPayload.self, from: text)
-        value.resourceRetry = true
-        payload = try JSON.encode(value)
+        becomesResourceRetry = becomesResourceRetry || counts.isResourceRetry && !isResourceRetry
+        isResourceRetry = counts.isResourceRetry
     }
 }
 

@@ -3,11 +3,11 @@ import PostgresClient
 
 extension RunBatch {
     /// What writes everything that changed.
-    func writing() throws -> [(String, [PostgresValue])] {
+    func writing() -> [(String, [PostgresValue])] {
         var statements: [(String, [PostgresValue])] = []
         let dirty = runs.keys.sorted().flatMap { runs[$0]?.tasks.filter(\.isDirty) ?? [] }
-        if !dirty.isEmpty { statements.append((SQL.results["update_tasks"], try Self.columns(of: dirty))) }
-        if !newFailures.isEmpty { statements.append((SQL.results["insert_failures"], try failureColumns())) }
+        if !dirty.isEmpty { statements.append((SQL.results["update_tasks"], Self.columns(of: dirty))) }
+        if !newFailures.isEmpty { statements.append((SQL.results["insert_failures"], failureColumns())) }
         for task in dirty {
             guard let gate = task.newOutput?.values[GateDecision.outputKey] else { continue }
             statements.append(
@@ -15,7 +15,7 @@ extension RunBatch {
                     SQL.results["insert_gate_decision"],
                     [
                         .text(task.run.description), .text(task.stage), .int(Int64(task.attempt)),
-                        .bool(!task.isRejected), .text(try JSON.encode(gate)),
+                        .bool(!task.isRejected), .text(gate.canonicalJSON),
                     ]
                 ))
         }
@@ -33,15 +33,15 @@ extension RunBatch {
         return statements
     }
 
-    private static func columns(of tasks: [LedgerTask]) throws -> [PostgresValue] {
+    private static func columns(of tasks: [LedgerTask]) -> [PostgresValue] {
         [
             .textArray(tasks.map(\.run.description)), .textArray(tasks.map(\.stage)),
             .textArray(tasks.map(\.state.rawValue)), .intArray(tasks.map { Int64($0.attempt) }),
             .intArray(tasks.map { Int64($0.failures) }), .intArray(tasks.map { Int64($0.losses) }),
             .boolArray(tasks.map(\.isRejected)), .doubleArray(tasks.map { $0.dueIn.map { $0 / .seconds(1) } }),
-            .textArray(tasks.map(\.payload)),
-            .textArray(try tasks.map { task in try task.newOutput.map { try JSON.encode($0) } }),
-            .textArray(try tasks.map { task in try task.failure.map { try JSON.encode($0.withoutNUL) } }),
+            .textArray(tasks.map(\.newPayload)), .boolArray(tasks.map(\.becomesResourceRetry)),
+            .textArray(tasks.map { $0.newOutput?.json }),
+            .textArray(tasks.map { $0.failure?.withoutNUL.json }),
             .textArray(tasks.map { task in task.failure?.fingerprint(stageKind: task.kind) }),
             .textArray(tasks.map(\.token)), .textArray(tasks.map(\.worker)), .textArray(tasks.map(\.log)),
             .timestampArray(tasks.map { $0.startedAt.map(PostgresTimestamp.init) }),
@@ -49,13 +49,13 @@ extension RunBatch {
         ]
     }
 
-    private func failureColumns() throws -> [PostgresValue] {
+    private func failureColumns() -> [PostgresValue] {
         [
             .textArray(newFailures.map(\.task.run.description)), .textArray(newFailures.map(\.task.stage)),
             .intArray(newFailures.map { Int64($0.attempt) }), .textArray(newFailures.map(\.failure.class.rawValue)),
             .textArray(newFailures.map { $0.failure.withoutNUL.code }),
             .textArray(newFailures.map { $0.failure.withoutNUL.message }),
-            .textArray(try newFailures.map { item in try item.failure.withoutNUL.details.map { try JSON.encode($0) } }),
+            .textArray(newFailures.map { $0.failure.withoutNUL.details?.canonicalJSON }),
             .textArray(newFailures.map(\.fingerprint)), .textArray(newFailures.map(\.worker)),
             .textArray(newFailures.map(\.log)),
             .timestampArray(newFailures.map { $0.startedAt.map(PostgresTimestamp.init) }),

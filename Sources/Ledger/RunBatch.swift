@@ -8,7 +8,8 @@ struct RunBatch {
         var id: RunID
         var state: RunState
         var spec: PipelineSpec
-        var parameters: [String: JSONValue]
+        /// JSON; decoded only when a stage becomes ready.
+        var storedParameters: String
         var eventSource: String
         var eventID: String
         var createdAt: Timestamp
@@ -59,7 +60,7 @@ struct RunBatch {
             batch.runs[id] = Run(
                 id: id, state: try row.enumeration("state"),
                 spec: try await ledger.pipeline(digest: try row["pipeline_digest", as: String.self], in: connection),
-                parameters: try JSON.decode([String: JSONValue].self, from: try row["parameters", as: String.self]),
+                storedParameters: try row["parameters", as: String.self],
                 eventSource: try row["event_source", as: String.self], eventID: try row["event_id", as: String.self],
                 createdAt: try row.timestamp("created_at"), generation: try row["generation", as: Int.self],
                 priority: try row["priority", as: Int.self], traceparent: try row["traceparent", as: String?.self],
@@ -136,10 +137,10 @@ struct RunBatch {
         case .retry(let retry):
             if let failure = retry.failure { record(failure, of: task, in: id.run) }
             readyPools.insert(task.pool)
-            try change(id, at: index) { task in
+            change(id, at: index) { task in
                 task.state = .ready
                 task.attempt += 1
-                try task.adopt(retry.counts)
+                task.adopt(retry.counts)
                 task.failure = retry.failure
                 task.dueIn = retry.delay
                 task.token = nil
@@ -149,9 +150,9 @@ struct RunBatch {
             }
         case .dead(let failure, let counts):
             record(failure, of: task, in: id.run)
-            try change(id, at: index) { task in
+            change(id, at: index) { task in
                 task.state = .dead
-                try task.adopt(counts)
+                task.adopt(counts)
                 task.failure = failure
                 task.finishedAt = finishedAt
             }
@@ -208,8 +209,8 @@ struct RunBatch {
     private mutating func makeReady(_ name: String, of run: inout Run, grant: Ledger.Grant?) throws {
         guard let index = run.index(of: name), let stage = run.spec.stage(named: name) else { return }
         do {
-            let payload = try JSON.encode(try run.payload(for: stage))
-            run.tasks[index].payload = payload
+            let payload = try run.payload(for: stage).json
+            run.tasks[index].newPayload = payload
             run.tasks[index].dueIn = .zero
             if let grant, grant(stage.pool) {
                 run.tasks[index].state = .dispatched

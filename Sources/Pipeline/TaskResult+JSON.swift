@@ -20,25 +20,3 @@ extension TaskResult {
         return text + "}"
     }
 }
-
-extension StageOutput {
-    fileprivate var json: String {
-        var members: [String: JSONValue] = ["values": values]
-        members["artifacts"] = artifacts.map {
-            ["bucket": .string($0.bucket), "key": .string($0.key), "sha256": .string($0.sha256)]
-        }
-        members["digest"] = digest.map { .string($0) }
-        members["cachedFrom"] = cachedFrom.map { .string($0) }
-        return JSONValue.object(members).canonicalJSON
-    }
-}
-
-extension Failure {
-    fileprivate var json: String {
-        var members: [String: JSONValue] = [
-            "class": .string(`class`.rawValue), "code": .string(code), "message": .string(message),
-        ]
-        members["details"] = details
-        return JSONValue.object(members).canonicalJSON
-    }
-}

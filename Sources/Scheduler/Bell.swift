@@ -25,6 +25,12 @@ package final class Bell: Sendable {
         waiter?.resume()
     }
 
+    /// Returns at the next ring, or when the task is cancelled. One caller at a time.
+    package func wait() async {
+        guard !takeRing() else { return }
+        await park()
+    }
+
     /// Returns at the next ring, or after `limit`, or when the task is cancelled. One caller at a time.
     /// - Returns: whether it was a ring.
     @discardableResult

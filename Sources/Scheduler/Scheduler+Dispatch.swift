@@ -96,7 +96,7 @@ extension Scheduler {
     func sendHandoffs() async {
         await withDiscardingTaskGroup { group in
             while true {
-                await outboxBell.wait(atMost: .seconds(1))
+                await outboxBell.wait()
                 let dispatches = outbox.withLock { outbox in
                     defer { outbox = [] }
                     return outbox

@@ -16,33 +16,58 @@ extension Scheduler {
     }
 
     private func take(_ batch: ArraySlice<AMQPDelivery>) async {
-        var results: [(delivery: AMQPDelivery, result: TaskResult)] = []
-        var started: [(delivery: AMQPDelivery, started: TaskStarted)] = []
-        var refused: [(delivery: AMQPDelivery, letter: NewDeadLetter)] = []
+        var results: [Taken<TaskResult>] = []
+        var started: [Taken<TaskStarted>] = []
+        var refused: [Taken<NewDeadLetter>] = []
         // What is too large is on its way to the dead letters by the client's hand, and is recorded there.
         for delivery in batch where !delivery.isOversized {
             do {
                 if Envelope.type(of: delivery.message) == MessageType.taskStarted {
                     let event = try Envelope.decode(
                         TaskStarted.self, from: delivery.message, types: [MessageType.taskStarted])
-                    if let data = event.data { started.append((delivery, data)) }
+                    if let data = event.data { started.append(Taken(data, of: Settlement(delivery))) }
                 } else {
-                    let event = try Envelope.decode(
+                    let events = try Envelope.decodeAll(
                         TaskResult.self, from: delivery.message, types: [MessageType.taskResult])
-                    if let data = event.data { results.append((delivery, data)) }
+                    let settlement = Settlement(delivery, parts: events.count)
+                    for event in events {
+                        switch event {
+                        case .success(let event):
+                            if let data = event.data { results.append(Taken(data, of: settlement)) }
+                        case .failure(let error): refused.append(Self.refusal(of: settlement, "\(error)"))
+                        }
+                    }
                 }
             } catch {
-                refused.append((delivery, NewDeadLetter(delivery, queue: Topology.resultsQueue, reason: "\(error)")))
+                refused.append(Self.refusal(of: Settlement(delivery), "\(error)"))
             }
         }
-        await keep(refused.map(\.letter), of: refused.map(\.delivery))
+        await keep(refused)
         await note(started)
-        await apply(results.map { ($0.delivery, $0.result) })
+        for start in stride(from: 0, to: results.count, by: configuration.resultBatch) {
+            await apply(Array(results[start..<min(start + configuration.resultBatch, results.count)]))
+        }
     }
 
-    private func note(_ batch: [(delivery: AMQPDelivery, started: TaskStarted)]) async {
+    /// Something out of a message, settled once it is stored.
+    private struct Taken<Value: Sendable>: Sendable {
+        var value: Value
+        /// Nil for what did not come in a message.
+        let settlement: Settlement?
+
+        init(_ value: Value, of settlement: Settlement?) {
+            self.value = value
+            self.settlement = settlement
+        }
+    }
+
+    private static func refusal(of settlement: Settlement, _ reason: String) -> Taken<NewDeadLetter> {
+        Taken(NewDeadLetter(settlement.delivery, queue: Topology.resultsQueue, reason: reason), of: settlement)
+    }
+
+    private func note(_ batch: [Taken<TaskStarted>]) async {
         guard !batch.isEmpty else { return }
-        let values = batch.map(\.started)
+        let values = batch.map(\.value)
         let outcome = await persist("noting starts") { () -> Result<Void, IsolatedError> in
             do {
                 return .success(try await self.ledger.markStarted(values))
@@ -52,26 +77,22 @@ extension Scheduler {
         }
         switch outcome {
         case .success:
-            for (delivery, _) in batch { delivery.ack() }
+            for item in batch { item.settlement?.settle() }
             announce(values.map(\.task.run))
         case .failure(let error):
             guard batch.count == 1 else {
                 for item in batch { await note([item]) }
                 return
             }
-            let reason = "the start of an attempt cannot be stored: \(error)"
-            await keep(
-                [NewDeadLetter(batch[0].delivery, queue: Topology.resultsQueue, reason: reason)],
-                of: [batch[0].delivery])
+            guard let settlement = batch[0].settlement else { return }
+            await keep([Self.refusal(of: settlement, "the start of an attempt cannot be stored: \(error)")])
         case nil: return
         }
     }
 
-    private func apply(
-        _ batch: [(delivery: AMQPDelivery?, result: TaskResult)], isLastResort: Bool = false
-    ) async {
+    private func apply(_ batch: [Taken<TaskResult>], isLastResort: Bool = false) async {
         guard !batch.isEmpty else { return }
-        let results = batch.map(\.result)
+        let results = batch.map(\.value)
         let outcome = await persist("applying results") { () -> Result<Ledger.Applied, IsolatedError> in
             let grants = Grants(self.capacity)
             do {
@@ -84,7 +105,7 @@ extension Scheduler {
         }
         switch outcome {
         case .success(let applied):
-            for (delivery, _) in batch { delivery?.ack() }
+            for item in batch { item.settlement?.settle() }
             await follow(applied)
             metrics.results(accepted: applied.accepted, dropped: applied.dropped.count)
             for task in applied.dropped {
@@ -97,20 +118,19 @@ extension Scheduler {
                 return
             }
             guard !isLastResort else {
-                guard let delivery = batch[0].delivery else { return }
-                let reason = "the result cannot be stored: \(error)"
-                await keep([NewDeadLetter(delivery, queue: Topology.resultsQueue, reason: reason)], of: [delivery])
+                guard let settlement = batch[0].settlement else { return }
+                await keep([Self.refusal(of: settlement, "the result cannot be stored: \(error)")])
                 return
             }
             // The task must not hang on a result that cannot be stored.
-            var result = batch[0].result
-            logger.error("result cannot be stored", metadata: ["task": "\(result.task)", "error": "\(error)"])
-            result.outcome = .failed
-            result.output = nil
-            result.failure = Failure(
+            var item = batch[0]
+            logger.error("result cannot be stored", metadata: ["task": "\(item.value.task)", "error": "\(error)"])
+            item.value.outcome = .failed
+            item.value.output = nil
+            item.value.failure = Failure(
                 class: .permanent, code: "scheduler.result_refused",
                 message: "the ledger cannot store the stage's result: \(error)".replacing("\0", with: ""))
-            await apply([(batch[0].delivery, result)], isLastResort: true)
+            await apply([item], isLastResort: true)
         case nil: return
         }
     }
@@ -145,7 +165,7 @@ extension Scheduler {
 
     func announceChanges() async {
         while !Task.isCancelled {
-            await changesBell.wait(atMost: .seconds(5))
+            await changesBell.wait()
             let runs = changedRuns.withLock { runs in
                 defer { runs = [] }
                 return runs
@@ -174,10 +194,11 @@ extension Scheduler {
             let death = delivery.message.headers
             let queue = death["x-first-death-queue"]?.string ?? Topology.deadQueue
             let reason = death["x-first-death-reason"]?.string ?? "unknown"
-            return NewDeadLetter(delivery, queue: queue, reason: Self.explain(reason, of: delivery))
+            let letter = NewDeadLetter(delivery, queue: queue, reason: Self.explain(reason, of: delivery))
+            return Taken(letter, of: Settlement(delivery))
         }
         await endUnreadable(batch)
-        await keep(letters, of: batch)
+        await keep(letters)
     }
 
     /// Ends the attempts whose messages no worker could read or settle; the reconciler would send them again for ever.
@@ -193,15 +214,16 @@ extension Scheduler {
                 task, attempt: attempt, code: "task.undeliverable",
                 message: "the task's message is among the dead letters: " + Self.explain(reason, of: delivery))
         }
-        await apply(results.map { (nil, $0) })
+        await apply(results.map { Taken($0, of: nil) })
     }
 
     /// Writes dead letters and then acknowledges what they were made of.
-    private func keep(_ letters: [NewDeadLetter], of deliveries: [AMQPDelivery]) async {
+    private func keep(_ refused: [Taken<NewDeadLetter>]) async {
+        let letters = refused.map(\.value)
         guard !letters.isEmpty,
             await persist("keeping dead letters", { try await self.ledger.accept([], deadLetters: letters) }) != nil
         else { return }
-        for delivery in deliveries { delivery.ack() }
+        for item in refused { item.settlement?.settle() }
         for letter in letters {
             metrics.deadLetter(queue: letter.queue)
             logger.error(

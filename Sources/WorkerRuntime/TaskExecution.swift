@@ -13,6 +13,7 @@ struct TaskExecution: Sendable {
     let metrics: WorkerMetrics
     let drain: DrainSignal
     let ticker: Ticker
+    let calls: WorkerCalls
     let delivery: AMQPDelivery
     let event: CloudEvent<TaskPayload>
     let payload: TaskPayload
@@ -69,9 +70,7 @@ struct TaskExecution: Sendable {
         var delay = Duration.milliseconds(50)
         while !drain.isSet {
             do {
-                return try await services.coordinator.claim(
-                    payload.task, attempt: attempt, token: token, worker: configuration.id, lease: configuration.lease,
-                    isUncancellable: payload.isUncancellable)
+                return try await calls.claim(ownClaim)
             } catch is CancellationError {
                 return nil
             } catch {
@@ -82,6 +81,11 @@ struct TaskExecution: Sendable {
             }
         }
         return nil
+    }
+
+    private var ownClaim: Coordinator.Claim {
+        Coordinator.Claim(
+            task: payload.task, attempt: attempt, token: token, isUncancellable: payload.isUncancellable)
     }
 
     private func leaseKeeper() -> LeaseKeeper {
@@ -185,25 +189,17 @@ struct TaskExecution: Sendable {
         // The watcher keeps the lease meanwhile: it must outlast stores and a broker that are away, or the work would be
         // done again.
         if !log.isEmpty { await storeLog(within: configuration.lease / 2) }
-        guard await publish(result) else { return false }
-        do {
-            try await services.coordinator.finish(
-                payload.task, attempt: attempt, token: token, worker: configuration.id)
-        } catch {
-            // The lease runs out by itself, and the ledger has the result.
-            logger.warning("claim not ended", metadata: ["error": "\(error)"])
-        }
-        return true
+        return await publish(result)
     }
 
-    /// Until the broker has it: the work is done, and only this process knows.
+    /// Until the broker has it: the work is done, and only this process knows. Ends the claim.
     private func publish(_ result: TaskResult) async -> Bool {
         var result = result
         var delay = Duration.milliseconds(100)
         while true {
             do {
-                try await services.broker.publish(
-                    result, traceparent: trace.traceparent, tracestate: trace.tracestate, timeout: .seconds(30))
+                let report = Broker.Report(result, traceparent: trace.traceparent, tracestate: trace.tracestate)
+                try await calls.report(report, of: ownClaim)
                 return true
             } catch let error as AMQPError where error.code == .messageTooLarge || error.code == .invalidMessage {
                 guard result.output != nil else {

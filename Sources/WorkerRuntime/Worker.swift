@@ -13,6 +13,7 @@ package final class Worker: Sendable {
     private let metrics: WorkerMetrics
     private let drainSignal = DrainSignal()
     private let ticker = Ticker()
+    private let calls: WorkerCalls
     private let slots: SlotTable
     private let startedAt = Timestamp.now
     /// Begins every claim token, so that a new process can tell its claims from those of the one before it.
@@ -31,6 +32,7 @@ package final class Worker: Sendable {
         logger[metadataKey: "pool"] = "\(configuration.pool)"
         logger[metadataKey: "worker"] = "\(configuration.id)"
         self.logger = logger
+        calls = WorkerCalls(services: services, configuration: configuration, logger: logger)
     }
 
     /// Takes no more tasks, lets those that run end or save themselves within the grace period, and lets `run()` return.
@@ -149,7 +151,7 @@ package final class Worker: Sendable {
             let trace = TraceContext.received(traceparent: event.traceparent, tracestate: event.tracestate)
             return TaskExecution(
                 services: services, configuration: configuration, metrics: metrics, drain: drainSignal, ticker: ticker,
-                delivery: delivery, event: event, payload: payload, attempt: attempt, token: token,
+                calls: calls, delivery: delivery, event: event, payload: payload, attempt: attempt, token: token,
                 trace: trace.child(), logger: logger)
         } catch {
             // To the dead letters, where people find it with its bytes.

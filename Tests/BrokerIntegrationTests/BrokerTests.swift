@@ -108,21 +108,31 @@ import Testing
             let started = TaskStarted(
                 task: Self.task.id, attempt: 1, token: ClaimToken("t"), worker: "w", startedAt: result.startedAt)
             try await broker.publish(started, traceparent: "00-ab", tracestate: "k=\"v\"", timeout: .seconds(10))
-            try await broker.publish(result, traceparent: nil, tracestate: nil, timeout: .seconds(10))
+            let report = Broker.Report(result, traceparent: nil, tracestate: nil)
+            try await broker.publish([report], timeout: .seconds(10))
+            try await broker.publish([report, report, report], timeout: .seconds(10))
             let consumer = broker.results(prefetch: 10)
             var messages: [AMQPMessage] = []
-            while messages.count < 2 {
-                for delivery in try await consumer.nextBatch(max: 2) {
+            while messages.count < 3 {
+                for delivery in try await consumer.nextBatch(max: 3) {
                     messages.append(delivery.message)
                     delivery.ack()
                 }
             }
-            #expect(messages.map(Envelope.type(of:)) == [MessageType.taskStarted, MessageType.taskResult])
+            #expect(
+                messages.map(Envelope.type(of:))
+                    == [MessageType.taskStarted, MessageType.taskResult, MessageType.taskResult])
             let first = try Envelope.decode(TaskStarted.self, from: messages[0], types: [MessageType.taskStarted])
             #expect(first.data == started)
             #expect(first.traceparent == "00-ab" && first.tracestate == "k=\"v\"")
             let second = try Envelope.decode(TaskResult.self, from: messages[1], types: [MessageType.taskResult])
             #expect(second.data == result)
+            let counts = try messages.dropFirst().map { message in
+                let events = try Envelope.decodeAll(TaskResult.self, from: message, types: [MessageType.taskResult])
+                for event in events { #expect(try event.get().data == result) }
+                return events.count
+            }
+            #expect(counts == [1, 3])
         }
     }
 

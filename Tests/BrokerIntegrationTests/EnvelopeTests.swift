@@ -69,6 +69,25 @@ import Testing
         #expect(refusal(Self.good.replacing("\"p\"", with: "\"\u{1}\"")) != nil)
     }
 
+    @Test func eachEventOfABatchIsReadByItself() throws {
+        func read(_ text: String) throws -> [Result<CloudEvent<DataAvailable>, EnvelopeError>] {
+            try Envelope.decodeAll(
+                DataAvailable.self,
+                from: AMQPMessage(body: Array(text.utf8), contentType: "application/cloudevents-batch+json"),
+                types: [MessageType.dataAvailable])
+        }
+        let events = try read("[\(Self.good), 7, {}, \(Self.good.replacing("1.0", with: "0.3")), \(Self.good)]")
+        #expect(events.map { try? $0.get().id } == ["1", nil, nil, nil, "1"])
+        let refusals = events.compactMap { event in
+            if case .failure(let error) = event { error.description } else { nil }
+        }
+        #expect(refusals.map { $0.prefix(12) } == ["event 2 of 5", "event 3 of 5", "event 4 of 5"])
+        #expect(refusals[1].contains("lacks"))
+        #expect(throws: EnvelopeError.self) { try read("[]") }
+        #expect(throws: EnvelopeError.self) { try read(Self.good) }
+        #expect(throws: EnvelopeError.self) { try read("[\(Self.good)") }
+    }
+
     @Test func bytesThatAreNoTextAreRefused() {
         #expect(throws: EnvelopeError.self) { _ = try decode(AMQPMessage(body: [0xFF, 0xFE, 0x00])) }
     }

@@ -71,9 +71,9 @@ import Testing
         try await withCoordinator { coordinator, _ in
             let claim = Claim(coordinator: coordinator)
             try await coordinator.setCancelled(claim.task.run)
-            let outcome = try await coordinator.claim(
-                claim.task, attempt: 1, token: claim.token, worker: "w1", lease: claim.lease, isUncancellable: true)
-            #expect(outcome == .claimed)
+            var wanted = claim.wanted
+            wanted.isUncancellable = true
+            #expect(try await coordinator.claim([wanted], worker: "w1", lease: claim.lease) == [.claimed])
             let reply = try await coordinator.heartbeat(
                 claim.task, attempt: 1, token: claim.token, worker: "w1", lease: claim.lease, progress: nil,
                 isUncancellable: true)

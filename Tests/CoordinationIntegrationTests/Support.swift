@@ -39,8 +39,10 @@ struct Claim: Sendable {
     var worker = "w1"
     var lease = Duration.seconds(30)
 
+    var wanted: Coordinator.Claim { Coordinator.Claim(task: task, attempt: attempt, token: token) }
+
     func claim() async throws -> Coordinator.ClaimOutcome {
-        try await coordinator.claim(task, attempt: attempt, token: token, worker: worker, lease: lease)
+        try await coordinator.claim([wanted], worker: worker, lease: lease)[0]
     }
 
     func heartbeat(_ progress: JSONValue? = nil) async throws -> Coordinator.HeartbeatReply {
@@ -49,7 +51,7 @@ struct Claim: Sendable {
     }
 
     func finish() async throws {
-        try await coordinator.finish(task, attempt: attempt, token: token, worker: worker)
+        try await coordinator.finish([wanted], worker: worker)
     }
 
     func standing() async throws -> Coordinator.LeaseState? {

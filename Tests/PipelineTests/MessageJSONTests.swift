@@ -3,7 +3,7 @@ import Pipeline
 import Testing
 
 /// What is spelled by hand must be what the encoder would have written.
-@Suite struct TaskResultJSONTests {
+@Suite struct MessageJSONTests {
     private static let plain = TaskResult(
         task: TaskID(run: RunID("r1"), stage: "a"), attempt: 3, token: ClaimToken("i.t"), worker: "w@host",
         outcome: .succeeded, startedAt: Timestamp(microseconds: 1_700_000_000_123_456),
@@ -40,5 +40,42 @@ import Testing
         let decoder = JSONDecoder()
         let encoded = try decoder.decode(TaskResult.self, from: try JSONEncoder().encode(result))
         #expect(try decoder.decode(TaskResult.self, from: Data(result.json.utf8)) == encoded)
+        #expect(try JSONValue(json: Array(result.json.utf8)).decoded() == encoded)
+    }
+
+    private static func payload(_ change: (inout TaskPayload) -> Void = { _ in }) -> TaskPayload {
+        var payload = TaskPayload(
+            run: RunID("r1"), pipeline: "p", stage: "s", kind: "noop", pool: "noop", timeoutSeconds: 0.5,
+            ackPolicy: .onClaim, cache: true, parameters: ["rate": 1e-4, "names": ["a", nil]], inputs: [:])
+        change(&payload)
+        return payload
+    }
+
+    private static let payloads = [
+        payload(),
+        payload { payload in
+            payload.inputs = ["a": StageOutput(values: ["n": 1], digest: "d"), "b": StageOutput()]
+            payload.generation = 2
+            payload.resourceRetry = true
+        },
+        payload { payload in
+            payload.outcome = RunSummary(
+                state: .failed, reason: "stage \"a\" failed", createdAt: Timestamp(microseconds: 1_700_000_000_000_001),
+                stages: [
+                    RunSummary.Stage(
+                        name: "a", state: .dead, attempts: 3, startedAt: Timestamp(microseconds: 1),
+                        finishedAt: Timestamp(microseconds: 2_000_000), output: StageOutput(values: ["x": 0.1]),
+                        failure: Failure(class: .lost, code: "c", message: "m")),
+                    RunSummary.Stage(name: "b", state: .skipped, attempts: 1),
+                ])
+        },
+    ]
+
+    @Test(arguments: payloads)
+    func isReadAsTheEncodersText(_ payload: TaskPayload) throws {
+        let encoded = try JSONDecoder().decode(TaskPayload.self, from: try JSONEncoder().encode(payload))
+        #expect(encoded == payload)
+        #expect(try JSONDecoder().decode(TaskPayload.self, from: Data(payload.json.utf8)) == payload)
+        #expect(try JSONValue(json: Array(payload.json.utf8)).decoded() == payload)
     }
 }

@@ -247,6 +247,41 @@ import WorkerRuntime
         }
     }
 
+    /// One message has several results: one that cannot be read, or stored, takes none of the others with it.
+    @Test(.timeLimit(.minutes(3)))
+    func aBadResultInABatchCostsNoOther() async throws {
+        try await Fleet.with(PipelineSpec(name: "p", stages: [StageSpec(name: "a", kind: "test")])) { fleet in
+            try await fleet.startScheduler()
+            let ids = [try await fleet.run("p"), try await fleet.run("p"), try await fleet.run("p")]
+            let results = ids.map { id in
+                TaskResult(
+                    task: TaskID(run: id, stage: "a"), attempt: 1, token: ClaimToken("t"), worker: "w",
+                    outcome: .succeeded, output: StageOutput(values: ["n": 1]), startedAt: .now, finishedAt: .now)
+            }
+            var unstorable = results[1]
+            unstorable.output = StageOutput(values: ["text": "nul\0"])
+            let events = [results[0], unstorable, results[2]].map { result in
+                #"{"specversion":"1.0","type":"dev.martlet.task.result.v1","source":"/test","id":"\#(result.task)","#
+                    + #""data":\#(result.json)}"#
+            }
+            try await fleet.broker.client.publish(
+                AMQPMessage(
+                    body: Array("[\(events[0]),{\"no\":\"event\"},\(events[1]),\(events[2])]".utf8),
+                    contentType: "application/cloudevents-batch+json", type: MessageType.taskResult),
+                to: Topology.results, routingKey: Topology.resultsQueue, timeout: .seconds(10))
+            let runs = [
+                try await fleet.waitForEnd(of: ids[0]), try await fleet.waitForEnd(of: ids[1]),
+                try await fleet.waitForEnd(of: ids[2]),
+            ]
+            #expect(runs.map(\.state) == [.succeeded, .failed, .succeeded])
+            #expect(runs[1].tasks.first?.failure?.code == "scheduler.result_refused")
+            #expect(try await fleet.ledger.counts().deadLetters == 1)
+            let letter = try #require(try await fleet.ledger.deadLetters(limit: 1).first)
+            #expect(letter.reason.contains("event 2 of 4"))
+            try await eventually { try await fleet.broker.waitingResults() == 0 }
+        }
+    }
+
     /// Telling of a cancelled run may take longer than the reconciler's rounds, which keep its flag in Redis.
     @Test(.timeLimit(.minutes(3)))
     func whatAlwaysRunsAlsoRunsAfterACancellation() async throws {

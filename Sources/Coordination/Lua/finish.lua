@@ -1,14 +1,16 @@
--- Ends a claim after its result is safe with the broker: this attempt can never be claimed again.
--- KEYS: task hash, lease, set of what the worker holds
--- ARGV: attempt, token, lifetime of the task hash in ms, task id
-redis.call('SREM', KEYS[3], ARGV[4])
-if redis.call('GET', KEYS[2]) == ARGV[2] then
-    redis.call('DEL', KEYS[2])
+-- Ends claims after their results are safe with the broker: these attempts can never be claimed again.
+-- KEYS: set of what the worker holds; then for each attempt: task hash, lease
+-- ARGV: lifetime of the task hashes in ms; then for each attempt: attempt, token, task id
+for index = 1, (#KEYS - 1) / 2 do
+    local task, lease = KEYS[2 * index], KEYS[2 * index + 1]
+    local attempt, token, id = ARGV[3 * index - 1], ARGV[3 * index], ARGV[3 * index + 1]
+    redis.call('SREM', KEYS[1], id)
+    if redis.call('GET', lease) == token then
+        redis.call('DEL', lease)
+    end
+    if tonumber(redis.call('HGET', task, 'attempt') or '0') <= tonumber(attempt) then
+        redis.call('HSET', task, 'attempt', attempt, 'state', 'done', 'token', token)
+        redis.call('PEXPIRE', task, ARGV[1])
+    end
 end
-local known = tonumber(redis.call('HGET', KEYS[1], 'attempt') or '0')
-if known > tonumber(ARGV[1]) then
-    return 0
-end
-redis.call('HSET', KEYS[1], 'attempt', ARGV[1], 'state', 'done', 'token', ARGV[2])
-redis.call('PEXPIRE', KEYS[1], ARGV[3])
-return 1
+return (#KEYS - 1) / 2

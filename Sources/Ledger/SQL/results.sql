@@ -5,8 +5,10 @@ SELECT r.id, r.state, r.pipeline, r.pipeline_digest, r.parameters::text AS param
 FROM martlet.runs r WHERE r.id = ANY($1::text[]) ORDER BY r.id FOR UPDATE;
 
 -- name: load_tasks
-SELECT run_id, stage, kind, pool, state, attempt, failures, losses, rejected, token, payload, output::text AS output,
-       failure::text AS failure, worker, log, started_at, finished_at
+SELECT run_id, stage, kind, pool, state, attempt, failures, losses, rejected, token, output::text AS output,
+       failure::text AS failure, worker, log, started_at, finished_at,
+       -- Only an attempt that follows another can be one; the payload itself is not needed here, and is large.
+       attempt > 1 AND payload LIKE '%"resourceRetry":true%' AS resource_retry
 FROM martlet.tasks WHERE run_id = ANY($1::text[]) ORDER BY run_id, position;
 
 -- name: update_tasks
@@ -15,14 +17,16 @@ SET state = u.state, attempt = u.attempt, failures = u.failures, losses = u.loss
     -- By this server's clock, which is the one that dispatching goes by.
     due_at = coalesce(clock_timestamp() + make_interval(secs => u.due_in), t.due_at), ready_at = CASE WHEN u.state IN ('ready', 'dispatched') THEN clock_timestamp() ELSE t.ready_at END,
     dispatched_at = CASE WHEN u.state = 'dispatched' THEN clock_timestamp() ELSE t.dispatched_at END,
-    payload = coalesce(u.payload, t.payload), output = coalesce(u.output::jsonb, t.output),
+    -- A payload is an object that is never empty.
+    payload = CASE WHEN u.resource_retry THEN left(t.payload, -1) || ',"resourceRetry":true}' ELSE coalesce(u.payload, t.payload) END,
+    output = coalesce(u.output::jsonb, t.output),
     failure = u.failure::jsonb, fingerprint = u.fingerprint, token = u.token, worker = u.worker, log = u.log,
     started_at = u.started_at, finished_at = u.finished_at
 FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::int[], $6::int[], $7::bool[], $8::float8[],
-            $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[],
-            $16::timestamptz[], $17::timestamptz[])
-    AS u (run_id, stage, state, attempt, failures, losses, rejected, due_in, payload, output, failure, fingerprint,
-          token, worker, log, started_at, finished_at)
+            $9::text[], $10::bool[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[],
+            $17::timestamptz[], $18::timestamptz[])
+    AS u (run_id, stage, state, attempt, failures, losses, rejected, due_in, payload, resource_retry, output, failure,
+          fingerprint, token, worker, log, started_at, finished_at)
 WHERE t.run_id = u.run_id AND t.stage = u.stage;
 
 -- name: update_runs
