@@ -70,7 +70,7 @@ package enum Envelope {
 
     /// Reads a message as a CloudEvent of one of `types`.
     /// - Throws: ``EnvelopeError``, for the dead letters.
-    package static func decode<Payload>(
+    package static func decode<Payload: JSONReadable>(
         _ payload: Payload.Type, from message: AMQPMessage, types: Set<String>
     ) throws(EnvelopeError) -> CloudEvent<Payload> {
         try check(try parse(message), types: types)
@@ -78,7 +78,7 @@ package enum Envelope {
 
     /// Reads a message as one CloudEvent, or as a batch of them: each by itself, so that one that cannot be read costs
     /// no other.
-    package static func decodeAll<Payload>(
+    package static func decodeAll<Payload: JSONReadable>(
         _ payload: Payload.Type, from message: AMQPMessage, types: Set<String>
     ) throws(EnvelopeError) -> [Result<CloudEvent<Payload>, EnvelopeError>] {
         guard message.contentType == batchContentType else {
@@ -95,7 +95,7 @@ package enum Envelope {
         }
         return events.enumerated().map { index, event in
             do {
-                return .success(try check(try event.decoded(), types: types))
+                return .success(try check(try CloudEvent(JSONPlace(event)), types: types))
             } catch let error as EnvelopeError {
                 return .failure(EnvelopeError("event \(index + 1) of \(events.count): \(error)"))
             } catch let error as DecodingError {
@@ -128,12 +128,14 @@ package enum Envelope {
         message.type ?? (try? parse(message) as CloudEvent<JSONValue>)?.type
     }
 
-    private static func parse<Payload>(_ message: AMQPMessage) throws(EnvelopeError) -> CloudEvent<Payload> {
+    private static func parse<Payload: JSONReadable>(
+        _ message: AMQPMessage
+    ) throws(EnvelopeError) -> CloudEvent<Payload> {
         do {
             if let attributes = binaryAttributes(message) {
                 return try binary(attributes, body: message.body)
             }
-            return try JSONValue(json: message.body).decoded()
+            return try CloudEvent(JSONPlace(try JSONValue(json: message.body)))
         } catch let error as JSONSyntaxError {
             throw EnvelopeError("not JSON: \(error)")
         } catch let error as DecodingError {
@@ -155,12 +157,12 @@ package enum Envelope {
         return attributes["specversion"] == nil ? nil : attributes
     }
 
-    private static func binary<Payload>(
+    private static func binary<Payload: JSONReadable>(
         _ attributes: [String: JSONValue], body: [UInt8]
     ) throws -> CloudEvent<Payload> {
         var document = attributes
         document["data"] = try JSONValue(json: body)
-        return try JSONValue.object(document).decoded()
+        return try CloudEvent(JSONPlace(.object(document)))
     }
 
     /// What a decoding error means, with the path to the place.

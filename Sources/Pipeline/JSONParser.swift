@@ -58,9 +58,10 @@ struct JSONParser {
 
     private mutating func object() throws(JSONSyntaxError) -> JSONValue {
         try enter()
-        var members: [String: JSONValue] = [:]
         skipSpace()
-        guard !skip(UInt8(ascii: "}")) else { return .object(leave(members)) }
+        guard !skip(UInt8(ascii: "}")) else { return .object(leave([:])) }
+        // Most objects of messages have a handful of members: one allocation instead of four.
+        var members = [String: JSONValue](minimumCapacity: 8)
         while true {
             skipSpace()
             guard position < bytes.count, bytes[position] == UInt8(ascii: "\"") else {

@@ -42,13 +42,27 @@ extension Timestamp: CustomStringConvertible {
         let day = Timestamp.floorDivide(second, 86_400)
         let date = CivilDate(daysSinceEpoch: day)
         let clock = second - day * 86_400
-        func pad(_ value: Int64, _ width: Int) -> String {
-            let digits = String(value)
-            return String(repeating: "0", count: max(0, width - digits.count)) + digits
+        var text = ""
+        text.reserveCapacity(27)
+        Self.pad(date.year, 4, "-", to: &text)
+        Self.pad(date.month, 2, "-", to: &text)
+        Self.pad(date.day, 2, "T", to: &text)
+        Self.pad(clock / 3_600, 2, ":", to: &text)
+        Self.pad(clock / 60 % 60, 2, ":", to: &text)
+        Self.pad(clock % 60, 2, ".", to: &text)
+        if withMicroseconds {
+            Self.pad(fraction, 6, "Z", to: &text)
+        } else {
+            Self.pad(fraction / 1_000, 3, "Z", to: &text)
         }
-        return pad(date.year, 4) + "-" + pad(date.month, 2) + "-" + pad(date.day, 2) + "T"
-            + pad(clock / 3_600, 2) + ":" + pad(clock / 60 % 60, 2) + ":" + pad(clock % 60, 2) + "."
-            + (withMicroseconds ? pad(fraction, 6) : pad(fraction / 1_000, 3)) + "Z"
+        return text
+    }
+
+    private static func pad(_ value: Int64, _ width: Int, _ end: String, to text: inout String) {
+        let digits = String(value)
+        for _ in digits.utf8.count..<max(width, digits.utf8.count) { text += "0" }
+        text += digits
+        text += end
     }
 
     /// - Parameter divisor: above zero.

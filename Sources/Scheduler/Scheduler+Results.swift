@@ -151,8 +151,8 @@ extension Scheduler {
                     "code": "\(failure.code)", "error": "\(failure.message)",
                 ])
         }
+        metrics.runsFinished(applied.finishedRuns.values)
         for (run, state) in applied.finishedRuns {
-            metrics.runFinished(state)
             logger.info("run ended", metadata: ["run": "\(run)", "state": "\(state.rawValue)"])
         }
     }

@@ -35,8 +35,10 @@ final class SchedulerMetrics: Sendable {
         count("martlet_scheduler_attempt_failures_total", [("class", failureClass.rawValue)])
     }
 
-    func runFinished(_ state: RunState) {
-        count("martlet_scheduler_runs_total", [("state", state.rawValue)])
+    func runsFinished(_ states: some Sequence<RunState>) {
+        for (state, states) in Dictionary(grouping: states, by: \.self) {
+            count("martlet_scheduler_runs_total", [("state", state.rawValue)], states.count)
+        }
     }
 
     func capacity(_ slots: [String: Int]) {

@@ -184,7 +184,8 @@ struct TaskExecution: Sendable {
         case .stopped: result.outcome = .cancelled
         }
         metrics.ended(
-            kind: payload.kind, outcome: result.outcome, seconds: result.finishedAt.seconds - startedAt.seconds)
+            kind: payload.kind, isKnown: services.handlers[payload.kind] != nil, outcome: result.outcome,
+            seconds: result.finishedAt.seconds - startedAt.seconds)
         if !log.isEmpty { result.log = logKey }
         // The watcher keeps the lease meanwhile: it must outlast stores and a broker that are away, or the work would be
         // done again.

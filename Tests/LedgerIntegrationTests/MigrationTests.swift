@@ -9,7 +9,7 @@ import Testing
         try await withLedger { ledger, client in
             try await ledger.migrate()
             let rows = try await client.query("SELECT count(*) AS n FROM martlet.migrations")
-            #expect(try rows[0]["n", as: Int.self] == 1)
+            #expect(try rows[0]["n", as: Int.self] == 2)
         }
     }
 
@@ -21,7 +21,7 @@ import Testing
                 try await group.waitForAll()
             }
             let rows = try await client.query("SELECT count(*) AS n FROM martlet.migrations")
-            #expect(try rows[0]["n", as: Int.self] == 1)
+            #expect(try rows[0]["n", as: Int.self] == 2)
         }
     }
 

@@ -2,6 +2,8 @@
 -- KEYS: set of what the worker holds; then for each attempt: task hash, lease, cancel flag of the run
 -- ARGV: worker, lease in ms, lifetime of the task hashes in ms; then for each attempt: attempt, token, task id,
 --       1 if the task runs also when its run was cancelled
+local held = {}
+
 local function claim(task, lease, cancelled, attempt, token, id, isUncancellable)
     if isUncancellable ~= '1' and redis.call('EXISTS', cancelled) == 1 then
         return {'cancelled'}
@@ -30,7 +32,7 @@ local function claim(task, lease, cancelled, attempt, token, id, isUncancellable
     redis.call('HSET', task, 'attempt', attempt, 'state', 'claimed', 'token', token, 'worker', ARGV[1])
     redis.call('PEXPIRE', task, ARGV[3])
     redis.call('SET', lease, token, 'PX', ARGV[2])
-    redis.call('SADD', KEYS[1], id)
+    held[#held + 1] = id
     return {'claimed'}
 end
 
@@ -41,5 +43,8 @@ for index = 1, (#KEYS - 1) / 3 do
         KEYS[key], KEYS[key + 1], KEYS[key + 2],
         ARGV[argument], ARGV[argument + 1], ARGV[argument + 2], ARGV[argument + 3])
 end
-redis.call('PEXPIRE', KEYS[1], ARGV[3])
+if #held > 0 then
+    redis.call('SADD', KEYS[1], unpack(held))
+    redis.call('PEXPIRE', KEYS[1], ARGV[3])
+end
 return answer
