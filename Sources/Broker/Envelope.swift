@@ -136,7 +136,7 @@ package enum Envelope {
                 return try binary(attributes, body: message.body)
             }
             return try CloudEvent(JSONPlace(try JSONValue(json: message.body)))
-        } catch let error as JSONSyntaxError {
+        } catch let error as JSONFault {
             throw EnvelopeError("not JSON: \(error)")
         } catch let error as DecodingError {
             throw EnvelopeError(describe(error))

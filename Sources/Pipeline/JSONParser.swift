@@ -1,283 +1,308 @@
-/// Where and why a text is not JSON.
-package struct JSONSyntaxError: Error, Hashable, CustomStringConvertible {
-    /// Bytes before the place.
-    package let offset: Int
-    package let problem: String
+/// Reads one JSON text (RFC 8259) from bytes, strictly.
+///
+/// Numbers keep their text. A member name that comes twice, ill-formed UTF-8, a lone surrogate and a bare
+/// control character are faults with their byte offset. Written here because the system library
+/// loses numbers, hides duplicate names and does not reach the speed that streams and messages need.
+package struct JSONParser {
+    /// Arrays and objects inside one another, unless told otherwise.
+    package static let maximumDepth = 64
 
-    package var description: String { "byte \(offset + 1): \(problem)" }
-}
-
-extension JSONValue {
-    /// Reads a JSON text (RFC 8259, UTF-8), and nothing beside it.
-    ///
-    /// Of members with one name the last counts. Numbers that are whole and fit in 64 bits become integers, however they
-    /// are spelled.
-    /// - Throws: ``JSONSyntaxError``, also for what is nested more than ``maximumDepth`` deep.
-    package init(json bytes: [UInt8]) throws(JSONSyntaxError) {
-        var parser = JSONParser(bytes: bytes)
-        self = try parser.document()
-    }
-
-    /// Arrays and objects inside one another.
-    package static let maximumDepth = 256
-}
-
-/// One pass over the bytes. Every task is several messages, and the general decoder takes many times as long.
-struct JSONParser {
-    private let bytes: [UInt8]
-    private var position = 0
+    private let maximumDepth: Int
+    private let bytes: UnsafeBufferPointer<UInt8>
+    private var at = 0
     private var depth = 0
 
-    init(bytes: [UInt8]) {
-        self.bytes = bytes
-    }
-
-    mutating func document() throws(JSONSyntaxError) -> JSONValue {
-        let value = try value()
-        skipSpace()
-        guard position == bytes.count else { throw problem("there is something after the value") }
+    /// Parses all of `bytes`: one value and nothing after it but white space.
+    package static func parse(
+        _ bytes: UnsafeBufferPointer<UInt8>, maximumDepth: Int = Self.maximumDepth
+    ) throws(JSONFault) -> RecordValue {
+        var parser = JSONParser(bytes: bytes, maximumDepth: maximumDepth)
+        parser.skipSpace()
+        let value = try parser.value()
+        parser.skipSpace()
+        guard parser.at == bytes.count else {
+            throw JSONFault(
+                offset: parser.at, message: "\(parser.found) after the end of the value; one value is expected"
+            )
+        }
         return value
     }
 
-    // MARK: Values
+    private init(bytes: UnsafeBufferPointer<UInt8>, maximumDepth: Int) {
+        self.bytes = bytes
+        self.maximumDepth = maximumDepth
+    }
 
-    private mutating func value() throws(JSONSyntaxError) -> JSONValue {
-        skipSpace()
-        guard position < bytes.count else { throw problem("the text ends where a value should be") }
-        switch bytes[position] {
+    private mutating func value() throws(JSONFault) -> RecordValue {
+        guard at < bytes.count else { throw ended("a value was expected") }
+        switch bytes[at] {
+        case UInt8(ascii: "\""): return .string(try string())
         case UInt8(ascii: "{"): return try object()
         case UInt8(ascii: "["): return try array()
-        case UInt8(ascii: "\""): return .string(try string())
-        case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"): return try number()
-        case UInt8(ascii: "t"): return try word("true", .bool(true))
-        case UInt8(ascii: "f"): return try word("false", .bool(false))
-        case UInt8(ascii: "n"): return try word("null", .null)
-        default: throw problem("no value begins like this")
+        case UInt8(ascii: "t"): return try literal("true", .bool(true))
+        case UInt8(ascii: "f"): return try literal("false", .bool(false))
+        case UInt8(ascii: "n"): return try literal("null", .null)
+        case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"): return .number(try number())
+        default: throw JSONFault(offset: at, message: "\(found) where a value was expected")
         }
     }
 
-    private mutating func object() throws(JSONSyntaxError) -> JSONValue {
+    private mutating func object() throws(JSONFault) -> RecordValue {
+        let start = at
         try enter()
+        var members: [RecordValue.Member] = []
+        var names: Set<String> = []
         skipSpace()
-        guard !skip(UInt8(ascii: "}")) else { return .object(leave([:])) }
-        // Most objects of messages have a handful of members: one allocation instead of four.
-        var members = [String: JSONValue](minimumCapacity: 8)
+        if take(UInt8(ascii: "}")) {
+            depth -= 1
+            return .object(members)
+        }
         while true {
             skipSpace()
-            guard position < bytes.count, bytes[position] == UInt8(ascii: "\"") else {
-                throw problem("a member's name should be here, in double quotes")
+            let nameStart = at
+            guard at < bytes.count else { throw ended("the object opened at byte \(start) is not closed") }
+            guard bytes[at] == UInt8(ascii: "\"") else {
+                throw JSONFault(offset: at, message: "\(found) where a member name in quotes was expected")
             }
             let name = try string()
+            // A short object is compared member by member; a long one gets a set.
+            if members.count == 16 { names = Set(members.map(\.key)) }
+            let isKnown =
+                members.count < 16 ? members.contains { $0.key == name } : !names.insert(name).inserted
+            guard !isKnown else {
+                throw JSONFault(offset: nameStart, message: "the member \"\(name.prefix(64))\" comes twice")
+            }
             skipSpace()
-            guard skip(UInt8(ascii: ":")) else { throw problem("a colon should be here") }
-            members[name] = try value()
+            guard take(UInt8(ascii: ":")) else {
+                throw at < bytes.count
+                    ? JSONFault(offset: at, message: "\(found) where \":\" was expected")
+                    : ended("the object opened at byte \(start) is not closed")
+            }
             skipSpace()
-            if skip(UInt8(ascii: "}")) { return .object(leave(members)) }
-            guard skip(UInt8(ascii: ",")) else { throw problem("a comma or a closing brace should be here") }
+            members.append(RecordValue.Member(key: name, value: try value()))
+            skipSpace()
+            if take(UInt8(ascii: ",")) { continue }
+            if take(UInt8(ascii: "}")) { break }
+            throw at < bytes.count
+                ? JSONFault(offset: at, message: "\(found) where \",\" or \"}\" was expected")
+                : ended("the object opened at byte \(start) is not closed")
         }
+        depth -= 1
+        return .object(members)
     }
 
-    private mutating func array() throws(JSONSyntaxError) -> JSONValue {
+    private mutating func array() throws(JSONFault) -> RecordValue {
+        let start = at
         try enter()
-        var values: [JSONValue] = []
+        var elements: [RecordValue] = []
         skipSpace()
-        guard !skip(UInt8(ascii: "]")) else { return .array(leave(values)) }
-        while true {
-            values.append(try value())
-            skipSpace()
-            if skip(UInt8(ascii: "]")) { return .array(leave(values)) }
-            guard skip(UInt8(ascii: ",")) else { throw problem("a comma or a closing bracket should be here") }
+        if take(UInt8(ascii: "]")) {
+            depth -= 1
+            return .array(elements)
         }
+        while true {
+            skipSpace()
+            elements.append(try value())
+            skipSpace()
+            if take(UInt8(ascii: ",")) { continue }
+            if take(UInt8(ascii: "]")) { break }
+            throw at < bytes.count
+                ? JSONFault(offset: at, message: "\(found) where \",\" or \"]\" was expected")
+                : ended("the array opened at byte \(start) is not closed")
+        }
+        depth -= 1
+        return .array(elements)
     }
 
-    private mutating func enter() throws(JSONSyntaxError) {
-        guard depth < JSONValue.maximumDepth else {
-            throw problem("nested more than \(JSONValue.maximumDepth) deep")
+    private mutating func enter() throws(JSONFault) {
+        guard depth < maximumDepth else {
+            throw JSONFault(offset: at, message: "more than \(maximumDepth) arrays and objects inside one another")
         }
         depth += 1
-        position += 1
+        at += 1
     }
 
-    private mutating func leave<Container>(_ container: Container) -> Container {
-        depth -= 1
-        return container
-    }
-
-    private mutating func word(_ word: StaticString, _ value: JSONValue) throws(JSONSyntaxError) -> JSONValue {
+    private mutating func literal(_ word: StaticString, _ value: RecordValue) throws(JSONFault) -> RecordValue {
+        let start = at
         for index in 0..<word.utf8CodeUnitCount {
-            guard position + index < bytes.count, bytes[position + index] == word.utf8Start[index] else {
-                throw problem("no value begins like this")
+            guard at < bytes.count else { throw ended("\"\(word)\" is cut short") }
+            guard bytes[at] == word.utf8Start[index] else {
+                throw JSONFault(offset: start, message: "a word that is not true, false or null; strings need quotes")
             }
+            at += 1
         }
-        position += word.utf8CodeUnitCount
         return value
     }
 
-    // MARK: Numbers
-
-    private mutating func number() throws(JSONSyntaxError) -> JSONValue {
-        let start = position
-        let isNegative = skip(UInt8(ascii: "-"))
-        let firstDigit = position
-        var magnitude: Int64 = 0
-        var isExact = true
-        while let digit = digit() {
-            // Counted downwards, because the range goes further there.
-            let (tens, isTooLong) = magnitude.multipliedReportingOverflow(by: 10)
-            let (next, isTooFar) = tens.subtractingReportingOverflow(Int64(digit))
-            isExact = isExact && !isTooLong && !isTooFar
-            magnitude = next
+    private mutating func number() throws(JSONFault) -> String {
+        let start = at
+        _ = take(UInt8(ascii: "-"))
+        if take(UInt8(ascii: "0")) {
+            if at < bytes.count, Self.isDigit(bytes[at]) {
+                throw JSONFault(offset: start, message: "a number with a leading zero")
+            }
+        } else {
+            try digits(from: start)
         }
-        guard position > firstDigit else { throw problem("a digit should be here") }
-        guard position - firstDigit == 1 || bytes[firstDigit] != UInt8(ascii: "0") else {
-            position = firstDigit
-            throw problem("a number does not begin with 0")
+        if take(UInt8(ascii: ".")) { try digits(from: start) }
+        if take(UInt8(ascii: "e")) || take(UInt8(ascii: "E")) {
+            if !take(UInt8(ascii: "+")) { _ = take(UInt8(ascii: "-")) }
+            try digits(from: start)
         }
-        if try skipFraction() || !isExact || (!isNegative && magnitude == .min) { return try double(from: start) }
-        return .int(isNegative ? magnitude : -magnitude)
+        return String(decoding: bytes[start..<at], as: UTF8.self)
     }
 
-    /// - Returns: whether there is a fraction or an exponent.
-    private mutating func skipFraction() throws(JSONSyntaxError) -> Bool {
-        let start = position
-        if skip(UInt8(ascii: ".")) { try skipDigits() }
-        if skip(UInt8(ascii: "e")) || skip(UInt8(ascii: "E")) {
-            _ = skip(UInt8(ascii: "+")) || skip(UInt8(ascii: "-"))
-            try skipDigits()
+    private mutating func digits(from start: Int) throws(JSONFault) {
+        guard at < bytes.count else { throw ended("the number that begins at byte \(start) is cut short") }
+        guard Self.isDigit(bytes[at]) else {
+            throw JSONFault(offset: at, message: "\(found) in a number where a digit was expected")
         }
-        return position > start
+        while at < bytes.count, Self.isDigit(bytes[at]) { at += 1 }
     }
 
-    private mutating func skipDigits() throws(JSONSyntaxError) {
-        let start = position
-        while digit() != nil {}
-        guard position > start else { throw problem("a digit should be here") }
-    }
-
-    private mutating func digit() -> UInt8? {
-        guard position < bytes.count, UInt8(ascii: "0")...UInt8(ascii: "9") ~= bytes[position] else { return nil }
-        defer { position += 1 }
-        return bytes[position] - UInt8(ascii: "0")
-    }
-
-    private func double(from start: Int) throws(JSONSyntaxError) -> JSONValue {
-        let text = String(decoding: bytes[start..<position], as: UTF8.self)
-        guard let value = Double(text), value.isFinite else {
-            throw JSONSyntaxError(offset: start, problem: "the number \(text.prefix(40)) is too large")
-        }
-        // A whole number is an integer however it is spelled, where a double can tell it from its neighbours.
-        if value.magnitude < 9_007_199_254_740_992, let whole = Int64(exactly: value) { return .int(whole) }
-        return .double(value)
-    }
-
-    // MARK: Strings
-
-    private mutating func string() throws(JSONSyntaxError) -> String {
-        position += 1
-        let start = position
-        while position < bytes.count {
-            let byte = bytes[position]
+    /// Reads a string whose opening quote is at `at`.
+    private mutating func string() throws(JSONFault) -> String {
+        let opening = at
+        at += 1
+        let start = at
+        var isASCII = true
+        while at < bytes.count {
+            let byte = bytes[at]
             if byte == UInt8(ascii: "\"") {
-                defer { position += 1 }
-                return try text(bytes[start..<position], at: start)
+                let content = UnsafeBufferPointer(rebasing: bytes[start..<at])
+                at += 1
+                return try text(content, at: start, isASCII: isASCII)
             }
-            if byte == UInt8(ascii: "\\") { return try escapedString(from: start) }
-            guard byte >= 0x20 else { throw problem("a control character in a string must be escaped") }
-            position += 1
+            if byte == UInt8(ascii: "\\") { return try escapedString(opening: opening, from: start) }
+            guard byte >= 0x20 else { throw controlCharacter(byte) }
+            if byte >= 0x80 { isASCII = false }
+            at += 1
         }
-        throw problem("the text ends within a string")
+        if let fault = UTF8Check.firstFault(in: UnsafeBufferPointer(rebasing: bytes[start..<at])), !fault.isAtEnd {
+            throw encodingFault(at: start + fault.offset)
+        }
+        throw ended("the string opened at byte \(opening) is not closed")
     }
 
-    private func text(_ part: ArraySlice<UInt8>, at offset: Int) throws(JSONSyntaxError) -> String {
-        guard let text = String(validating: part, as: UTF8.self) else {
-            throw JSONSyntaxError(offset: offset, problem: "a string that is not UTF-8")
-        }
-        return text
-    }
-
-    /// From its first escape on, with what came before it.
-    private mutating func escapedString(from start: Int) throws(JSONSyntaxError) -> String {
-        var content = bytes[start..<position]
-        while position < bytes.count {
-            let byte = bytes[position]
-            position += 1
-            switch byte {
-            case UInt8(ascii: "\""):
-                return try text(content, at: start)
-            case UInt8(ascii: "\\"): content.append(contentsOf: String(try escape()).utf8)
-            case 0..<0x20:
-                position -= 1
-                throw problem("a control character in a string must be escaped")
-            default: content.append(byte)
+    private mutating func escapedString(opening: Int, from start: Int) throws(JSONFault) -> String {
+        var content: [UInt8] = []
+        var runStart = start
+        while at < bytes.count {
+            let byte = bytes[at]
+            if byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") {
+                let run = UnsafeBufferPointer(rebasing: bytes[runStart..<at])
+                if let fault = UTF8Check.firstFault(in: run) { throw encodingFault(at: runStart + fault.offset) }
+                content.append(contentsOf: run)
+                at += 1
+                if byte == UInt8(ascii: "\"") { return String(decoding: content, as: UTF8.self) }
+                try escape(into: &content)
+                runStart = at
+                continue
             }
+            guard byte >= 0x20 else { throw controlCharacter(byte) }
+            at += 1
         }
-        throw problem("the text ends within a string")
+        if let fault = UTF8Check.firstFault(in: UnsafeBufferPointer(rebasing: bytes[runStart..<at])), !fault.isAtEnd {
+            throw encodingFault(at: runStart + fault.offset)
+        }
+        throw ended("the string opened at byte \(opening) is not closed")
     }
 
-    private mutating func escape() throws(JSONSyntaxError) -> Character {
-        guard position < bytes.count else { throw problem("the text ends within a string") }
-        defer { position += 1 }
-        switch bytes[position] {
-        case UInt8(ascii: "\""): return "\""
-        case UInt8(ascii: "\\"): return "\\"
-        case UInt8(ascii: "/"): return "/"
-        case UInt8(ascii: "b"): return "\u{8}"
-        case UInt8(ascii: "f"): return "\u{C}"
-        case UInt8(ascii: "n"): return "\n"
-        case UInt8(ascii: "r"): return "\r"
-        case UInt8(ascii: "t"): return "\t"
-        case UInt8(ascii: "u"): return Character(try unicodeEscape())
-        default: throw problem("a string has no such escape")
+    /// Reads what follows a backslash.
+    private mutating func escape(into content: inout [UInt8]) throws(JSONFault) {
+        let start = at - 1
+        guard at < bytes.count else { throw ended("an escape is cut short") }
+        let kind = bytes[at]
+        at += 1
+        switch kind {
+        case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): content.append(kind)
+        case UInt8(ascii: "b"): content.append(0x08)
+        case UInt8(ascii: "f"): content.append(0x0C)
+        case UInt8(ascii: "n"): content.append(0x0A)
+        case UInt8(ascii: "r"): content.append(0x0D)
+        case UInt8(ascii: "t"): content.append(0x09)
+        case UInt8(ascii: "u"):
+            var code = try hexadecimal()
+            if (0xD800..<0xDC00).contains(code) {
+                guard take(UInt8(ascii: "\\")), take(UInt8(ascii: "u")) else {
+                    if at >= bytes.count { throw ended("a surrogate pair is cut short") }
+                    throw JSONFault(offset: start, message: "a high surrogate without its low one")
+                }
+                let low = try hexadecimal()
+                guard (0xDC00..<0xE000).contains(low) else {
+                    throw JSONFault(offset: start, message: "a high surrogate without its low one")
+                }
+                code = 0x10000 + (code - 0xD800) << 10 + (low - 0xDC00)
+            }
+            guard let scalar = Unicode.Scalar(code) else {
+                throw JSONFault(offset: start, message: "a low surrogate without its high one")
+            }
+            content.append(contentsOf: UTF8.encode(scalar) ?? UTF8.encodedReplacementCharacter)
+        default:
+            throw JSONFault(offset: start, message: "an unknown escape; a backslash itself is written \"\\\\\"")
         }
     }
 
-    /// Leaves the position on the last digit.
-    private mutating func unicodeEscape() throws(JSONSyntaxError) -> Unicode.Scalar {
-        let start = position - 1
-        let first = try codeUnit()
-        if let scalar = Unicode.Scalar(first) { return scalar }
-        let lone = JSONSyntaxError(offset: start, problem: "half of a surrogate pair stands alone")
-        guard first < 0xDC00, position + 2 < bytes.count, bytes[position + 1] == UInt8(ascii: "\\"),
-            bytes[position + 2] == UInt8(ascii: "u")
-        else { throw lone }
-        position += 2
-        let second = try codeUnit()
-        guard 0xDC00...0xDFFF ~= second,
-            let scalar = Unicode.Scalar(0x10000 + (UInt32(first) - 0xD800) << 10 + (UInt32(second) - 0xDC00))
-        else { throw lone }
-        return scalar
-    }
-
-    private mutating func codeUnit() throws(JSONSyntaxError) -> UInt16 {
-        var value: UInt16 = 0
+    private mutating func hexadecimal() throws(JSONFault) -> UInt32 {
+        var code: UInt32 = 0
         for _ in 0..<4 {
-            position += 1
-            guard position < bytes.count, let digit = Character(Unicode.Scalar(bytes[position])).hexDigitValue else {
-                throw problem("four hexadecimal digits should be here")
+            guard at < bytes.count else { throw ended("a \\u escape is cut short") }
+            guard let digit = Character(Unicode.Scalar(bytes[at])).hexDigitValue else {
+                throw JSONFault(offset: at, message: "\(found) in a \\u escape; four hexadecimal digits were expected")
             }
-            value = value << 4 | UInt16(digit)
+            code = code << 4 | UInt32(digit)
+            at += 1
         }
-        return value
+        return code
     }
 
-    // MARK: Bytes
+    private func text(
+        _ content: UnsafeBufferPointer<UInt8>, at offset: Int, isASCII: Bool
+    ) throws(JSONFault) -> String {
+        if isASCII { return String(decoding: content, as: UTF8.self) }
+        if let text = String(validating: content, as: UTF8.self) { return text }
+        throw encodingFault(at: offset + (UTF8Check.firstFault(in: content)?.offset ?? 0))
+    }
 
     private mutating func skipSpace() {
-        while position < bytes.count {
-            switch bytes[position] {
-            case 0x20, 0x09, 0x0A, 0x0D: position += 1
+        while at < bytes.count {
+            switch bytes[at] {
+            case 0x20, 0x09, 0x0A, 0x0D: at += 1
             default: return
             }
         }
     }
 
-    private mutating func skip(_ byte: UInt8) -> Bool {
-        guard position < bytes.count, bytes[position] == byte else { return false }
-        position += 1
+    private mutating func take(_ byte: UInt8) -> Bool {
+        guard at < bytes.count, bytes[at] == byte else { return false }
+        at += 1
         return true
     }
 
-    private func problem(_ text: String) -> JSONSyntaxError {
-        JSONSyntaxError(offset: position, problem: text)
+    private static func isDigit(_ byte: UInt8) -> Bool { byte &- 0x30 < 10 }
+
+    private func ended(_ message: String) -> JSONFault {
+        JSONFault(offset: bytes.count, message: "the text ends too early: \(message)", isAtEnd: true)
+    }
+
+    private func encodingFault(at offset: Int) -> JSONFault {
+        JSONFault(
+            offset: offset,
+            message: "not UTF-8 (byte 0x\(String(bytes[offset], radix: 16))); convert the file to UTF-8",
+            rule: "encoding")
+    }
+
+    private func controlCharacter(_ byte: UInt8) -> JSONFault {
+        JSONFault(
+            offset: at,
+            message: "a bare control character (0x\(String(byte, radix: 16))) in a string; write it as \\u00XX")
+    }
+
+    /// The byte at `at`, for a message.
+    private var found: String {
+        guard at < bytes.count else { return "the end" }
+        let byte = bytes[at]
+        guard (0x21..<0x7F).contains(byte) else { return "byte 0x\(String(byte, radix: 16))" }
+        return "\"\(Character(Unicode.Scalar(byte)))\""
     }
 }

@@ -1,3 +1,5 @@
+import Pipeline
+
 /// Turns the fields that the framer finds into records, after the header has named them.
 struct CSVReader {
     private let options: CSVOptions

@@ -1,3 +1,5 @@
+import Pipeline
+
 /// Writes compact JSON bytes with one spelling per value.
 enum JSONWriter {
     /// Appends `text` as a JSON string.

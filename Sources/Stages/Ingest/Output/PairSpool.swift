@@ -1,4 +1,5 @@
 import Foundation
+import Pipeline
 
 /// Pairs in a temporary file, so that answers to one question find each other without being held in memory.
 ///

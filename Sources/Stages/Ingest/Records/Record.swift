@@ -1,3 +1,5 @@
+import Pipeline
+
 /// One raw record: named values in the order of the source.
 struct Record {
     var members: [RecordValue.Member]

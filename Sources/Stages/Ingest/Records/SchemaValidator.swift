@@ -1,3 +1,5 @@
+import Pipeline
+
 /// Applies a schema to records.
 struct SchemaValidator {
     private let schema: RecordSchema

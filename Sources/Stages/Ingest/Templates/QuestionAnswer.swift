@@ -1,3 +1,5 @@
+import Pipeline
+
 /// One pair as the templates make it, before duplicates and further answers are dealt with.
 struct QuestionAnswer: Hashable, Sendable {
     var question: String

@@ -1,3 +1,5 @@
+import Pipeline
+
 /// What a placeholder names.
 enum TemplateReference: Hashable, Sendable, CustomStringConvertible {
     case field(String)

@@ -1,8 +1,7 @@
+import Pipeline
 import Testing
 
-@testable import IngestStage
-
-@Suite struct JSONParserTests {
+@Suite struct JSONSyntaxTests {
     private func parse(_ text: String) throws -> RecordValue {
         try Array(text.utf8).withUnsafeBufferPointer { try JSONParser.parse($0) }
     }

@@ -1,12 +1,17 @@
 /// Finds ill-formed UTF-8 (Unicode 16, table 3-7).
-enum UTF8Check {
-    struct Fault: Error, Hashable {
-        var offset: Int
+package enum UTF8Check {
+    package struct Fault: Error, Hashable {
+        package var offset: Int
         /// The bytes end inside a character that was well-formed so far.
-        var isAtEnd: Bool
+        package var isAtEnd: Bool
+
+        package init(offset: Int, isAtEnd: Bool) {
+            self.offset = offset
+            self.isAtEnd = isAtEnd
+        }
     }
 
-    static func firstFault(in bytes: UnsafeBufferPointer<UInt8>) -> Fault? {
+    package static func firstFault(in bytes: UnsafeBufferPointer<UInt8>) -> Fault? {
         var index = 0
         while index < bytes.count {
             let lead = bytes[index]
