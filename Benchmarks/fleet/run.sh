@@ -4,7 +4,7 @@
 #   Benchmarks/fleet/run.sh [--tasks N] [--runs N] [--latency-tasks N] [--only NAME,...] [--json FILE]
 #
 #   --tasks N          no-op tasks per run (default 10000)
-#   --runs N           runs per system; medians are shown (default 3)
+#   --runs N           runs per system, which take turns; medians are shown (default 3)
 #   --latency-tasks N  two-stage runs at 100 per second for the time between stages (default 1000)
 #   --only NAMES       of martlet, celery, dramatiq, bare, with commas (default: all)
 #   --json FILE        where the figures go (default .build/bench/fleet.json)
