@@ -76,8 +76,8 @@ package enum Envelope {
         try check(try parse(message), types: types)
     }
 
-    /// Reads a message as one CloudEvent, or as a batch of them: each by itself, so that one that cannot be read costs
-    /// no other.
+    /// Reads a message as one CloudEvent, or as a batch of them: each by itself, so that one that is JSON but no such
+    /// event costs no other.
     package static func decodeAll<Payload: JSONReadable>(
         _ payload: Payload.Type, from message: AMQPMessage, types: Set<String>
     ) throws(EnvelopeError) -> [Result<CloudEvent<Payload>, EnvelopeError>] {

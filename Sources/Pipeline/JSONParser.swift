@@ -60,7 +60,7 @@ package struct JSONParser {
         while true {
             skipSpace()
             let nameStart = at
-            guard at < bytes.count else { throw ended("the object opened at byte \(start) is not closed") }
+            guard at < bytes.count else { throw ended("the object opened at byte \(start + 1) is not closed") }
             guard bytes[at] == UInt8(ascii: "\"") else {
                 throw JSONFault(offset: at, message: "\(found) where a member name in quotes was expected")
             }
@@ -76,7 +76,7 @@ package struct JSONParser {
             guard take(UInt8(ascii: ":")) else {
                 throw at < bytes.count
                     ? JSONFault(offset: at, message: "\(found) where \":\" was expected")
-                    : ended("the object opened at byte \(start) is not closed")
+                    : ended("the object opened at byte \(start + 1) is not closed")
             }
             skipSpace()
             members.append(RecordValue.Member(key: name, value: try value()))
@@ -85,7 +85,7 @@ package struct JSONParser {
             if take(UInt8(ascii: "}")) { break }
             throw at < bytes.count
                 ? JSONFault(offset: at, message: "\(found) where \",\" or \"}\" was expected")
-                : ended("the object opened at byte \(start) is not closed")
+                : ended("the object opened at byte \(start + 1) is not closed")
         }
         depth -= 1
         return .object(members)
@@ -108,7 +108,7 @@ package struct JSONParser {
             if take(UInt8(ascii: "]")) { break }
             throw at < bytes.count
                 ? JSONFault(offset: at, message: "\(found) where \",\" or \"]\" was expected")
-                : ended("the array opened at byte \(start) is not closed")
+                : ended("the array opened at byte \(start + 1) is not closed")
         }
         depth -= 1
         return .array(elements)
@@ -153,7 +153,7 @@ package struct JSONParser {
     }
 
     private mutating func digits(from start: Int) throws(JSONFault) {
-        guard at < bytes.count else { throw ended("the number that begins at byte \(start) is cut short") }
+        guard at < bytes.count else { throw ended("the number that begins at byte \(start + 1) is cut short") }
         guard Self.isDigit(bytes[at]) else {
             throw JSONFault(offset: at, message: "\(found) in a number where a digit was expected")
         }
@@ -181,7 +181,7 @@ package struct JSONParser {
         if let fault = UTF8Check.firstFault(in: UnsafeBufferPointer(rebasing: bytes[start..<at])), !fault.isAtEnd {
             throw encodingFault(at: start + fault.offset)
         }
-        throw ended("the string opened at byte \(opening) is not closed")
+        throw ended("the string opened at byte \(opening + 1) is not closed")
     }
 
     private mutating func escapedString(opening: Int, from start: Int) throws(JSONFault) -> String {
@@ -205,7 +205,7 @@ package struct JSONParser {
         if let fault = UTF8Check.firstFault(in: UnsafeBufferPointer(rebasing: bytes[runStart..<at])), !fault.isAtEnd {
             throw encodingFault(at: runStart + fault.offset)
         }
-        throw ended("the string opened at byte \(opening) is not closed")
+        throw ended("the string opened at byte \(opening + 1) is not closed")
     }
 
     /// Reads what follows a backslash.
@@ -288,7 +288,7 @@ package struct JSONParser {
     private func encodingFault(at offset: Int) -> JSONFault {
         JSONFault(
             offset: offset,
-            message: "not UTF-8 (byte 0x\(String(bytes[offset], radix: 16))); convert the file to UTF-8",
+            message: "not UTF-8 (byte 0x\(String(bytes[offset], radix: 16))); convert it to UTF-8",
             rule: "encoding")
     }
 

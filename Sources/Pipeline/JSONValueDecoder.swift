@@ -69,6 +69,7 @@ extension JSONValueDecoder: SingleValueDecodingContainer {
 
     func decode<Value: Decodable>(_ type: Value.Type) throws -> Value { try Value(from: self) }
 
+    /// Above `Int64`'s range a ``JSONValue`` has a double's precision.
     private func integer<Value: FixedWidthInteger>() throws -> Value {
         guard let number = value.doubleValue else { throw mismatch(Value.self, "integer") }
         guard let result = value.intValue.flatMap(Value.init(exactly:)) ?? Value(exactly: number) else {
@@ -120,7 +121,9 @@ private struct Members<Key: CodingKey>: KeyedDecodingContainerProtocol {
         try decoder(key).unkeyedContainer()
     }
 
-    func superDecoder() throws -> any Decoder { JSONValueDecoder(value: .object(members), outerPath: codingPath) }
+    func superDecoder() throws -> any Decoder {
+        JSONValueDecoder(value: members["super"] ?? .null, outerPath: codingPath)
+    }
 
     func superDecoder(forKey key: Key) throws -> any Decoder { try decoder(key) }
 

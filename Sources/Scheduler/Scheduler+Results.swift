@@ -29,14 +29,11 @@ extension Scheduler {
                 } else {
                     let events = try Envelope.decodeAll(
                         TaskResult.self, from: delivery.message, types: [MessageType.taskResult])
-                    let settlement = Settlement(delivery, parts: events.count)
-                    for event in events {
-                        switch event {
-                        case .success(let event):
-                            if let data = event.data { results.append(Taken(data, of: settlement)) }
-                        case .failure(let error): refused.append(Self.refusal(of: settlement, "\(error)"))
-                        }
-                    }
+                    let readable = events.compactMap { try? $0.get().data }
+                    let reason = Self.reason(for: events)
+                    let settlement = Settlement(delivery, parts: readable.count + (reason == nil ? 0 : 1))
+                    results += readable.map { Taken($0, of: settlement) }
+                    if let reason { refused.append(Self.refusal(of: settlement, reason)) }
                 }
             } catch {
                 refused.append(Self.refusal(of: Settlement(delivery), "\(error)"))
@@ -47,6 +44,17 @@ extension Scheduler {
         for start in stride(from: 0, to: results.count, by: configuration.resultBatch) {
             await apply(Array(results[start..<min(start + configuration.resultBatch, results.count)]))
         }
+    }
+
+    /// Why a message goes to the dead letters, as a whole and once, however many of its events cannot be read; nil when
+    /// all can.
+    private static func reason(for events: [Result<CloudEvent<TaskResult>, EnvelopeError>]) -> String? {
+        let errors = events.compactMap { event in
+            if case .failure(let error) = event { error } else { nil }
+        }
+        guard !errors.isEmpty else { return nil }
+        let named = errors.prefix(3).map(\.description).joined(separator: "; ")
+        return errors.count > 3 ? named + "; and \(errors.count - 3) more" : named
     }
 
     /// Something out of a message, settled once it is stored.

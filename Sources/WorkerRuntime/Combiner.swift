@@ -38,7 +38,7 @@ package final class Combiner<Item: Sendable, Answer: Sendable>: Sendable {
     /// Items that no request has taken up yet.
     package var waiting: Int { state.withLock(\.queue.count) }
 
-    /// - Throws: what the request ended with; `CancellationError`, though the request may be made nevertheless.
+    /// - Throws: what the request ended with; `CancellationError`, though the request may be under way by then.
     package func ask(for item: Item, cost: Int = 1) async throws -> Answer {
         let id = state.withLock { state in
             state.nextID += 1
@@ -56,8 +56,9 @@ package final class Combiner<Item: Sendable, Answer: Sendable>: Sendable {
                 }
                 switch next {
                 case .wait: break
-                // Unstructured: the caller whose request this begins with must not wait for those that join.
-                case .work: Task { await work() }
+                // Unstructured, as the caller whose request this begins with must not wait for those that join; and
+                // detached, as it is not only that caller's: its trace must not be on the others' log lines.
+                case .work: Task.detached { await self.work() }
                 case .giveUp: continuation.resume(throwing: CancellationError())
                 }
             }
@@ -76,6 +77,8 @@ package final class Combiner<Item: Sendable, Answer: Sendable>: Sendable {
     /// Nil when there is nothing left to do.
     private func takeBatch() -> [Entry]? {
         state.withLock { state in
+            // What nobody waits for any more is not asked for.
+            state.queue.removeAll { state.callers[$0.id] == nil }
             var cost = 0
             let batch = state.queue.prefix { entry in
                 cost += entry.cost

@@ -190,19 +190,21 @@ struct TaskExecution: Sendable {
         // The watcher keeps the lease meanwhile: it must outlast stores and a broker that are away, or the work would be
         // done again.
         if !log.isEmpty { await storeLog(within: configuration.lease / 2) }
-        return await publish(result)
+        guard await publish(result) else { return false }
+        await calls.end(ownClaim)
+        return true
     }
 
-    /// Until the broker has it: the work is done, and only this process knows. Ends the claim.
+    /// Until the broker has it: the work is done, and only this process knows.
     private func publish(_ result: TaskResult) async -> Bool {
         var result = result
         var delay = Duration.milliseconds(100)
         while true {
             do {
                 let report = Broker.Report(result, traceparent: trace.traceparent, tracestate: trace.tracestate)
-                try await calls.report(report, of: ownClaim)
+                try await calls.send(report)
                 return true
-            } catch let error as AMQPError where error.code == .messageTooLarge || error.code == .invalidMessage {
+            } catch let error as AMQPError where error.code.isOfTheMessage {
                 guard result.output != nil else {
                     logger.error("result cannot be published", metadata: ["error": "\(error)"])
                     return false

@@ -40,7 +40,7 @@ import Testing
                 stale[0].ack()
                 let again = try await consumer.collect(1)
                 #expect(again[0].text == "before" && again[0].redelivered)
-                #expect(client.droppedSettlements == 1)
+                try await eventually("the old delivery's settling is dropped") { client.droppedSettlements == 1 }
                 again[0].ack()
                 try await client.publish(text("after"), to: "", routingKey: queue)
                 #expect(try await consumer.collect(1).first?.text == "after")

@@ -26,6 +26,53 @@ import Testing
         }
     }
 
+    /// Several at a time are what as many one by one would be.
+    @Test(.timeLimit(.minutes(1)))
+    func severalClaimsAreAnsweredInOrderAndEachGetsItsOwnLease() async throws {
+        try await withCoordinator { coordinator, redis in
+            func wanted(_ run: String, _ attempt: Int = 1, token: String) -> Coordinator.Claim {
+                Coordinator.Claim(
+                    task: TaskID(run: RunID(run), stage: "a"), attempt: attempt, token: ClaimToken(token))
+            }
+            try await coordinator.mirror([(wanted("stale", token: "").task, 2)])
+            try await coordinator.setCancelled(RunID("cancelled"))
+            let others = try await coordinator.claim(
+                [wanted("held", token: "o1"), wanted("done", token: "o2")], worker: "other", lease: .seconds(30))
+            #expect(others == [.claimed, .claimed])
+            try await coordinator.finish([wanted("done", token: "o2")], worker: "other")
+
+            let claims = [
+                wanted("stale", token: "t1"), wanted("first", token: "t2"), wanted("held", token: "t3"),
+                wanted("cancelled", token: "t4"), wanted("second", 3, token: "t5"), wanted("done", token: "t6"),
+                wanted("first", token: "t7"), wanted("third", token: "t8"),
+            ]
+            let outcomes = try await coordinator.claim(claims, worker: "w1", lease: .seconds(30))
+            let words = outcomes.map { outcome in
+                if case .held = outcome { "held" } else { "\(outcome)" }
+            }
+            #expect(words == ["stale", "claimed", "held", "cancelled", "claimed", "done", "held", "claimed"])
+            let tasks = claims.map(\.task)
+            let standings = try await coordinator.standings(of: tasks)
+            #expect(standings.map(\.attempt) == [2, 1, 1, 0, 3, 1, 1, 1])
+            #expect(
+                standings.map(\.standing)
+                    == [.dispatched, .alive, .alive, .unknown, .alive, .done, .alive, .alive])
+            #expect(standings.map(\.worker) == [nil, "w1", "other", nil, "w1", "other", "w1", "w1"])
+
+            // One of those that end has lost its lease to a later attempt meanwhile.
+            let later = wanted("second", 4, token: "o3")
+            #expect(try await coordinator.claim([later], worker: "other", lease: .seconds(30)) == [.claimed])
+            try await coordinator.finish([claims[1], claims[4], claims[7]], worker: "w1")
+            let ended = try await coordinator.standings(of: [claims[1].task, claims[4].task, claims[7].task])
+            #expect(ended.map(\.standing) == [.done, .alive, .done])
+            #expect(ended.map(\.attempt) == [1, 4, 1])
+            // Nothing is left of what that worker held, and all of what the other does.
+            #expect(try await coordinator.release(worker: "w1", keepingInstance: nil).isEmpty)
+            #expect(
+                Set(try await coordinator.release(worker: "other", keepingInstance: nil)) == ["held/a", "second/a"])
+        }
+    }
+
     @Test(.timeLimit(.minutes(1)))
     func aClaimNeedsNoMirror() async throws {
         try await withCoordinator { coordinator, _ in

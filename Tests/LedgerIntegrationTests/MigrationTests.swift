@@ -1,4 +1,5 @@
 import Ledger
+import Pipeline
 import PostgresClient
 import TestServers
 import Testing
@@ -22,6 +23,26 @@ import Testing
             }
             let rows = try await client.query("SELECT count(*) AS n FROM martlet.migrations")
             #expect(try rows[0]["n", as: Int.self] == 2)
+        }
+    }
+
+    /// What a ledger of the version before holds is all there afterwards.
+    @Test(.timeLimit(.minutes(1)))
+    func aLedgerInUseIsMigrated() async throws {
+        try await withLedger { ledger, client in
+            let run = newRun(.chain("a", "b"))
+            _ = try await ledger.accept([run])
+            for statement in [
+                "ALTER TABLE martlet.tasks ADD CONSTRAINT tasks_run_id_fkey "
+                    + "FOREIGN KEY (run_id) REFERENCES martlet.runs (id) ON DELETE CASCADE",
+                "CREATE INDEX events_by_run ON martlet.events (run_id)",
+                "DELETE FROM martlet.migrations WHERE version = 2",
+            ] { try await client.query(statement) }
+            try await ledger.migrate()
+            let rows = try await client.query(
+                "SELECT count(*) AS n FROM pg_constraint WHERE conname = 'tasks_run_id_fkey'")
+            #expect(try rows[0]["n", as: Int.self] == 0)
+            #expect(try await ledger.run(run.id).tasks.count == run.pipeline.stages.count)
         }
     }
 

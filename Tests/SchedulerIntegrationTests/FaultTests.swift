@@ -3,6 +3,7 @@ import Broker
 import Coordination
 import Ledger
 import Pipeline
+import Scheduler
 import TestFleet
 import Testing
 import WorkerRuntime
@@ -251,7 +252,8 @@ import WorkerRuntime
     @Test(.timeLimit(.minutes(3)))
     func aBadResultInABatchCostsNoOther() async throws {
         try await Fleet.with(PipelineSpec(name: "p", stages: [StageSpec(name: "a", kind: "test")])) { fleet in
-            try await fleet.startScheduler()
+            // More results than one transaction takes.
+            try await fleet.startScheduler { $0.resultBatch = 2 }
             let ids = [try await fleet.run("p"), try await fleet.run("p"), try await fleet.run("p")]
             let results = ids.map { id in
                 TaskResult(
@@ -266,7 +268,8 @@ import WorkerRuntime
             }
             try await fleet.broker.client.publish(
                 AMQPMessage(
-                    body: Array("[\(events[0]),{\"no\":\"event\"},\(events[1]),\(events[2])]".utf8),
+                    body: Array(
+                        "[\(events[0]),{\"no\":\"event\"},\(events[1]),7,8,[],\(events[2])]".utf8),
                     contentType: "application/cloudevents-batch+json", type: MessageType.taskResult),
                 to: Topology.results, routingKey: Topology.resultsQueue, timeout: .seconds(10))
             let runs = [
@@ -277,7 +280,8 @@ import WorkerRuntime
             #expect(runs[1].tasks.first?.failure?.code == "scheduler.result_refused")
             #expect(try await fleet.ledger.counts().deadLetters == 1)
             let letter = try #require(try await fleet.ledger.deadLetters(limit: 1).first)
-            #expect(letter.reason.contains("event 2 of 4"))
+            #expect(letter.reason.contains("event 2 of 7"))
+            #expect(letter.reason.contains("and 1 more"))
             try await eventually { try await fleet.broker.waitingResults() == 0 }
         }
     }

@@ -40,6 +40,26 @@ import Testing
         #expect(await duration { _ = await bell.wait(atMost: .milliseconds(30)) } >= .milliseconds(30))
     }
 
+    @Test func aWaitWithoutALimitEndsWithARingBeforeItOrDuringItAndWithCancellation() async {
+        let bell = Bell()
+        bell.ring()
+        await bell.wait()
+        async let waits: Void = bell.wait()
+        bell.ring()
+        await waits
+        for cancelsFirst in [true, false] {
+            let task = Task {
+                while cancelsFirst, !Task.isCancelled { await Task.yield() }
+                await bell.wait()
+            }
+            task.cancel()
+            await task.value
+        }
+        // A wait that was cancelled takes no ring of a later one.
+        bell.ring()
+        #expect(await bell.wait(atMost: .seconds(50)))
+    }
+
     private func duration(_ body: () async -> Void) async -> Duration {
         await ContinuousClock().measure { await body() }
     }

@@ -66,6 +66,43 @@ import Testing
         }
     }
 
+    /// A run that is cancelled must not look for ever as if it went on.
+    @Test(.timeLimit(.minutes(4)))
+    func aStoppedAttemptIsClosedAndTheNextOpensItsRunAgain() async throws {
+        try await Workbench.with { bench in
+            let mlflow = try await bench.mlflow()
+            let run = RunID.fresh()
+            let stopped = TrackedRun(client: mlflow, context: bench.context("train", run: run, parameters: [:]))
+            await stopped.abandon()
+            let experiment = try await mlflow.experiment(named: bench.name)
+            #expect(experiment == nil, "what MLflow has not heard of is not made for this")
+
+            #expect(await stopped.send())
+            stopped.log(metrics: ["train/loss": 0.5], step: 1, at: .now)
+            let work = Task {
+                // Ends when it is cancelled, as a handler does.
+                try? await Task.sleep(for: .seconds(600))
+                await stopped.abandon()
+            }
+            work.cancel()
+            await work.value
+            let killed = try #require(try await runs(bench, mlflow, of: run).first)
+            #expect(killed.status == .killed)
+            #expect(killed.metrics.map(\.value) == [0.5])
+
+            let next = TrackedRun(client: mlflow, context: bench.context("train", run: run, parameters: [:]))
+            next.log(metrics: ["train/loss": 0.4], step: 2, at: .now)
+            let sending = Task { await next.keepSending() }
+            var status = killed.status
+            while status != .running {
+                status = try #require(try await runs(bench, mlflow, of: run).first).status
+                try await Task.sleep(for: .milliseconds(100))
+            }
+            sending.cancel()
+            await sending.value
+        }
+    }
+
     @Test(.timeLimit(.minutes(4)))
     func stagesThatBeginTogetherAgree() async throws {
         try await Workbench.with { bench in

@@ -22,11 +22,8 @@ final class TestSocket: Sendable {
                 connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
             }
         }
-        guard result == 0 else {
-            let number = errno
-            close(descriptor)
-            throw Failure(errorNumber: number)
-        }
+        // A throw from here on runs `deinit`, since every property is set: it closes the socket.
+        guard result == 0 else { throw Failure(errorNumber: errno) }
     }
 
     deinit {

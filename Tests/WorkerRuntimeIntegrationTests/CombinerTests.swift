@@ -72,6 +72,7 @@ import WorkerRuntime
         await #expect(throws: CancellationError.self) { try await second.value }
         server.gate.open()
         #expect(try await third.value == 12)
+        #expect(server.seen == [[2], [6]], "what nobody waits for is not asked for")
         let late = Task {
             try? await Task.sleep(for: .seconds(60))
             return try await combiner.ask(for: 8)

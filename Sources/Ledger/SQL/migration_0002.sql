@@ -1,5 +1,9 @@
--- What every run pays for and nothing needs. A task is written by a statement that joins its run, and runs are never
--- deleted: the foreign key looked each of them up again, row by row, for an eighth of the ledger's whole cost.
+-- What every run pays for and nothing needs.
+-- In the order in which schedulers at work take rows of these tables: none of them and this wait for each other.
+LOCK TABLE martlet.events, martlet.runs, martlet.tasks IN ACCESS EXCLUSIVE MODE;
+-- A task is written by a statement that joins its run, and runs are never deleted: the foreign key looked each of them
+-- up again, row by row, for an eighth of the ledger's whole cost.
 ALTER TABLE martlet.tasks DROP CONSTRAINT tasks_run_id_fkey;
+COMMENT ON TABLE martlet.tasks IS 'Stages of runs. No foreign key: whoever deletes runs deletes their tasks first.';
 -- Nobody asks for the event of a run here: the run itself has it.
 DROP INDEX martlet.events_by_run;

@@ -18,7 +18,8 @@ SET state = u.state, attempt = u.attempt, failures = u.failures, losses = u.loss
     due_at = coalesce(clock_timestamp() + make_interval(secs => u.due_in), t.due_at), ready_at = CASE WHEN u.state IN ('ready', 'dispatched') THEN clock_timestamp() ELSE t.ready_at END,
     dispatched_at = CASE WHEN u.state = 'dispatched' THEN clock_timestamp() ELSE t.dispatched_at END,
     -- A payload is an object that is never empty.
-    payload = CASE WHEN u.resource_retry THEN left(t.payload, -1) || ',"resourceRetry":true}' ELSE coalesce(u.payload, t.payload) END,
+    payload = CASE WHEN u.resource_retry THEN left(coalesce(u.payload, t.payload), -1) || ',"resourceRetry":true}'
+                   ELSE coalesce(u.payload, t.payload) END,
     output = coalesce(u.output::jsonb, t.output),
     failure = u.failure::jsonb, fingerprint = u.fingerprint, token = u.token, worker = u.worker, log = u.log,
     started_at = u.started_at, finished_at = u.finished_at

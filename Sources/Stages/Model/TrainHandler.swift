@@ -103,8 +103,9 @@ package struct TrainHandler: StageHandler {
         let ending: PythonStage.Ending
         do {
             ending = try await follow(specification, checkpoints, tracked, context)
-        } catch let error as StageFailure {
-            await tracked.fail()
+        } catch {
+            // A process that was ended fails in whatever way it likes.
+            if Task.isCancelled { await tracked.abandon() } else if error is StageFailure { await tracked.fail() }
             throw error
         }
         // The last values belong to the record of the run, so MLflow gets some time to come back. Only now that nothing

@@ -39,6 +39,7 @@ package final class TrackedRun: Sendable {
     private static let maximumWaiting = 50_000
     /// Refusals that the task's log names, at most.
     private static let namedRefusals = 20
+    private static let abandonLimit = Duration.seconds(5)
 
     private let client: MLflowClient
     private let context: StageContext
@@ -173,6 +174,22 @@ package final class TrackedRun: Sendable {
     package func fail() async {
         guard await send(), let run = state.withLock(\.mlflowRun) else { return }
         _ = await set(.failed, of: run)
+    }
+
+    /// Says that the attempt was stopped, if MLflow has heard of it and is there; a next attempt opens the run again.
+    package func abandon() async {
+        guard let run = state.withLock(\.mlflowRun) else { return }
+        // A cancelled task cannot send. Unstructured, and bounded: whoever cancelled waits for this.
+        let work = Task {
+            await send()
+            _ = await set(.killed, of: run)
+        }
+        let limit = Task {
+            try await Task.sleep(for: Self.abandonLimit)
+            work.cancel()
+        }
+        await work.value
+        limit.cancel()
     }
 
     /// False when MLflow was away. A refusal is no reason to fail: the values are there.

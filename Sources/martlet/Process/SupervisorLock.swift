@@ -20,8 +20,8 @@ final class SupervisorLock: Sendable {
             throw AlreadyRunning(description: "cannot open \(path): \(String(cString: strerror(errno)))")
         }
         var lock = Self.wholeFile
+        // A throw from here on runs `deinit`, since every property is set: it closes the file.
         guard fcntl(descriptor, Self.setLock, &lock) == 0 else {
-            close(descriptor)
             throw AlreadyRunning(description: "the stack in \(state) is already running: `martlet status` shows it")
         }
         let text = "\(getpid())\n"

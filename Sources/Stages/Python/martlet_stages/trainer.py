@@ -69,7 +69,7 @@ class Trainer:
         self.stop = stop
         self.flat = is_flat(model)
         self.step = 0
-        self.longest = 0
+        self.last_length = 0
         self.curve: list[Point] = []
         self.tokens = 0
         self.answer_tokens = 0
@@ -99,7 +99,7 @@ class Trainer:
                     raise
                 raise out_of_memory(
                     error, micro_batch_size=self.plan.micro_batch, gradient_accumulation_steps=self.plan.accumulation,
-                    sequence_length=self.longest, step=self.step,
+                    sequence_length=self.last_length, step=self.step,
                 ) from error  # fmt: skip
             now = time.monotonic()
             self.seconds = before + now - started
@@ -127,7 +127,7 @@ class Trainer:
         total, targets, tokens = 0.0, 0, 0
         for start in range(0, len(rows), plan.micro_batch):
             picked = [self.columns.row(index) for index in rows[start : start + plan.micro_batch]]
-            self.longest = max(len(row.ids) for row in picked)
+            self.last_length = max(len(row.ids) for row in picked)
             batch = Batch(picked, self.pad, self.device, self.flat)
             # Divided by the known number of answer tokens before the sum, so that bfloat16 gradients stay small.
             loss = summed_loss(self.model, batch)

@@ -1,5 +1,28 @@
+// How the messages that every task has are written. The same JSON as by `Encodable`, several times as fast.
+
+extension TaskResult {
+    package var json: String {
+        var text = #"{"task":{"run":"#
+        JSONValue.quote(task.run.description, to: &text)
+        text += #","stage":"#
+        JSONValue.quote(task.stage, to: &text)
+        text += #"},"attempt":\#(attempt),"token":"#
+        JSONValue.quote(token.description, to: &text)
+        text += #","worker":"#
+        JSONValue.quote(worker, to: &text)
+        text += #","outcome":"\#(outcome.rawValue)""#
+        if let output { text += #","output":"# + output.json }
+        if let failure { text += #","failure":"# + failure.json }
+        text += #","startedAt":"\#(startedAt.precise)","finishedAt":"\#(finishedAt.precise)""#
+        if let log {
+            text += #","log":"#
+            JSONValue.quote(log, to: &text)
+        }
+        return text + "}"
+    }
+}
+
 extension TaskPayload {
-    /// The same JSON as by `Encodable`, several times as fast: every task has one.
     package var json: String {
         var members: [String: JSONValue] = [
             "run": .string(run.description), "pipeline": .string(pipeline), "stage": .string(stage),
@@ -39,7 +62,6 @@ extension RunSummary.Stage {
 }
 
 extension StageOutput {
-    /// The same JSON as by `Encodable`.
     package var json: String { jsonValue.canonicalJSON }
 
     fileprivate var jsonValue: JSONValue {
@@ -54,7 +76,6 @@ extension StageOutput {
 }
 
 extension Failure {
-    /// The same JSON as by `Encodable`.
     package var json: String { jsonValue.canonicalJSON }
 
     fileprivate var jsonValue: JSONValue {

@@ -1,4 +1,4 @@
-// How the messages that every task has are read. The same as by `Decodable`, several times as fast.
+// How the messages that every task has are read: the same as by `Decodable`, several times as fast.
 
 extension CloudEvent where Payload: JSONReadable {
     package init(_ json: JSONPlace) throws {
