@@ -5,7 +5,7 @@
 #
 #   --tasks N          no-op tasks per run (default 10000)
 #   --runs N           runs per system, which take turns; medians are shown (default 3)
-#   --latency-tasks N  two-stage runs at 100 per second for the time between stages (default 1000)
+#   --latency-tasks N  two-stage runs for the time between stages, at 100 tasks per second (default 1000)
 #   --only NAMES       of martlet, celery, dramatiq, bare, with commas (default: all)
 #   --json FILE        where the figures go (default .build/bench/fleet.json)
 #

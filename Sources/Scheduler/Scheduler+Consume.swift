@@ -3,6 +3,9 @@ import Broker
 import Logging
 
 extension Scheduler {
+    /// Two or three messages may happen to come at the same time.
+    private static let queueWorthLingering = 4
+
     /// Takes batches from a queue until the surrounding task is cancelled, and subscribes again whenever the broker
     /// ends the subscription.
     /// - Parameter handle: settles the batch, or leaves it unsettled if it was cancelled.
@@ -14,9 +17,9 @@ extension Scheduler {
             let consumer = subscribe()
             do {
                 while true {
-                    // More had come while the last batch was stored, so more is coming: what is stored together costs
+                    // Much had come while the last batch was stored, so much is coming: what is stored together costs
                     // a fraction of what is stored one by one. Without such a queue nothing waits.
-                    if consumer.bufferedCount > 1, consumer.bufferedCount < max / 2 {
+                    if consumer.bufferedCount > Self.queueWorthLingering, consumer.bufferedCount < max / 2 {
                         try await Task.sleep(for: configuration.linger)
                     }
                     let batch = try await consumer.nextBatch(max: max)

@@ -18,11 +18,6 @@ package final class Combiner<Item: Sendable, Answer: Sendable>: Sendable {
         var isBusy = false
     }
 
-    /// What a caller has to do once its item is in the queue.
-    private enum Next {
-        case wait, work, giveUp
-    }
-
     private let state = Mutex(State())
     private let limit: Int
     private let perform: @Sendable ([Item]) async -> [Result<Answer, any Error>]
@@ -40,27 +35,51 @@ package final class Combiner<Item: Sendable, Answer: Sendable>: Sendable {
 
     /// - Throws: what the request ended with; `CancellationError`, though the request may be under way by then.
     package func ask(for item: Item, cost: Int = 1) async throws -> Answer {
+        guard begin() else { return try await join(item, cost) }
+        // Alone, as if there were nothing in between: its cancellation is nobody else's.
+        let answers = await perform([item])
+        goOn()
+        guard let answer = answers.first else { throw CancellationError() }
+        return try answer.get()
+    }
+
+    /// Whether no request was under way; one is now.
+    private func begin() -> Bool {
+        state.withLock { state in
+            defer { state.isBusy = true }
+            return !state.isBusy
+        }
+    }
+
+    /// Serves those who came meanwhile.
+    private func goOn() {
+        let hasMore = state.withLock { state in
+            state.isBusy = !state.queue.isEmpty
+            return state.isBusy
+        }
+        // Unstructured, as nobody should wait for what others want, and detached: one caller's trace must not be on the
+        // others' log lines.
+        if hasMore { Task.detached { await self.work() } }
+    }
+
+    private func join(_ item: Item, _ cost: Int) async throws -> Answer {
         let id = state.withLock { state in
             state.nextID += 1
             return state.nextID
         }
         return try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
-                let next = state.withLock { state -> Next in
+                let (isCancelled, isFree) = state.withLock { state -> (Bool, Bool) in
                     // The handler may have come first, and found nobody.
-                    guard !Task.isCancelled else { return .giveUp }
+                    guard !Task.isCancelled else { return (true, false) }
                     state.callers[id] = continuation
                     state.queue.append(Entry(id: id, item: item, cost: cost))
+                    // The request that was under way may have ended since this caller looked.
                     defer { state.isBusy = true }
-                    return state.isBusy ? .wait : .work
+                    return (false, !state.isBusy)
                 }
-                switch next {
-                case .wait: break
-                // Unstructured, as the caller whose request this begins with must not wait for those that join; and
-                // detached, as it is not only that caller's: its trace must not be on the others' log lines.
-                case .work: Task.detached { await self.work() }
-                case .giveUp: continuation.resume(throwing: CancellationError())
-                }
+                if isCancelled { continuation.resume(throwing: CancellationError()) }
+                if isFree { Task.detached { await self.work() } }
             }
         } onCancel: {
             answer(id, .failure(CancellationError()))
