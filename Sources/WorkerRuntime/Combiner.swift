@@ -35,6 +35,7 @@ package final class Combiner<Item: Sendable, Answer: Sendable>: Sendable {
 
     /// - Throws: what the request ended with; `CancellationError`, though the request may be under way by then.
     package func ask(for item: Item, cost: Int = 1) async throws -> Answer {
+        try Task.checkCancellation()
         guard begin() else { return try await join(item, cost) }
         // Alone, as if there were nothing in between: its cancellation is nobody else's.
         let answers = await perform([item])
