@@ -195,7 +195,8 @@ import WorkerRuntime
             #expect(run.state == .failed)
             #expect(run.tasks.first?.failure?.class == .poison)
             #expect(run.tasks.first?.failure?.code == "task.undeliverable")
-            #expect(try await fleet.ledger.counts().deadLetters == 1)
+            // The letter is kept after the attempt is ended.
+            try await eventually { try await fleet.ledger.counts().deadLetters == 1 }
         }
     }
 
