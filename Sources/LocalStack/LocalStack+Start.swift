@@ -67,6 +67,8 @@ extension LocalStack {
         var moved: Set<ServerName> = []
         for server in ServerName.allCases where wanted.contains(server) {
             guard try pids.process(server) == nil else { continue }
+            // Killed a moment ago, perhaps: its ports are still its own, and others know them.
+            if try pids.entry(server) != nil { try await ports.waitUntilFree(server.portNames) }
             let changed = try ports.reserve(server.portNames)
             if !changed.isEmpty {
                 moved.insert(server)
@@ -117,6 +119,7 @@ extension LocalStack {
         }
         log.warning("server does not answer; starting it again", metadata: ["server": "\(server.title)"])
         try await takeDown(server) { _ in }
+        try await ports.waitUntilFree(server.portNames)
         return false
     }
 

@@ -35,6 +35,18 @@ struct PortBook: Sendable {
         return moved
     }
 
+    /// Waits a moment for what is recorded to become free: a process that is killed is known to be dead before the last
+    /// of its threads has let go of its sockets.
+    func waitUntilFree(_ names: [String]) async throws(CancellationError) {
+        let deadline = ContinuousClock.now + .seconds(3)
+        // The kernel tells nobody when a port becomes free.
+        while ContinuousClock.now < deadline,
+            names.contains(where: { name in ports[name].map { !Self.isFree($0, for: name) } ?? false })
+        {
+            do { try await Task.sleep(for: .milliseconds(10)) } catch { throw CancellationError() }
+        }
+    }
+
     private func choose(for name: String) throws(StackError) -> UInt16 {
         let taken = Set(ports.values)
         for _ in 0..<4_000 {
