@@ -148,6 +148,8 @@ def make_file(path, mebibytes):
             block = os.urandom(1 << 20)
             digest.update(block)
             sink.write(block)
+        sink.flush()
+        os.fsync(sink.fileno())
     return digest.hexdigest()
 
 
@@ -162,6 +164,8 @@ def one_run(tool, file, digest, folder, attempt):
     copy = folder / f"{tool.name}.copy"
     # A name of its own: rclone does not send what is there already.
     name = f"bench/{tool.name}-{attempt}"
+    # What the tool before this one has left to be written is not this one's load.
+    os.sync()
     put, _ = tool.commands(str(file), name)
     _, get = tool.commands(str(copy), name)
     up = run(f"{tool.title} up", put, tool.environment())
