@@ -18,9 +18,12 @@ import Testing
             "sh",
             arguments: [
                 "-c",
-                "{ echo \(identity.pid) \(identity.startTicks); sleep 1000; } | setsid sh -c 'echo up; eval \"$WATCHDOG\"'",
+                "exec 3>&1; { echo \(identity.pid) \(identity.startTicks); echo up >&3; sleep 1000; } "
+                    + "| setsid sh -c 'echo up; exec 3>&-; eval \"$WATCHDOG\"'",
             ], environment: variables, stdout: .pipe)
         var lines = try #require(owner.stdoutLines).makeAsyncIterator()
+        // The watchdog runs, and its pipe holds what it is to end.
+        #expect(await lines.next()?.text == "up")
         #expect(await lines.next()?.text == "up")
         owner.signalGroup(SIGKILL)
         #expect(await server.wait(atMost: .seconds(20)) == .signalled(SIGKILL))

@@ -82,11 +82,6 @@ package struct PythonStage: Sendable {
                     return nil
                 }
                 group.addTask {
-                    guard let lines = child.stderrLines else { return nil }
-                    for await line in lines { context.log.line(line.text) }
-                    return nil
-                }
-                group.addTask {
                     await context.drain.wait()
                     // Only a drain, not the cancellation that ends this wait when the child is done.
                     if context.drain.isSet { child.signal(SIGTERM) }
@@ -134,6 +129,7 @@ package struct PythonStage: Sendable {
     ) async throws -> Ending {
         var ending: Ending?
         var failure: StageFailure?
+        async let errors: Void = Self.keepErrors(of: child, in: context)
         if let lines = child.stdoutLines {
             for await line in lines {
                 let event = try Self.event(line.text, command: command)
@@ -151,6 +147,8 @@ package struct PythonStage: Sendable {
             }
         }
         let status = await child.wait()
+        // What it said last is in the log before anybody says how it ended.
+        await errors
         if let failure { throw failure }
         if let ending, status == .exited(0) || status == .exited(75) { return ending }
         try Task.checkCancellation()
@@ -165,6 +163,11 @@ package struct PythonStage: Sendable {
         }
         throw StageFailure(
             .retryable, "python.exit", "\(command) ended with \(status) and no result; the task's log tells more")
+    }
+
+    private static func keepErrors(of child: ChildProcess, in context: StageContext) async {
+        guard let lines = child.stderrLines else { return }
+        for await line in lines { context.log.line(line.text) }
     }
 
     private static func event(_ line: String, command: String) throws -> Event {
