@@ -100,7 +100,8 @@ struct TransactionTests {
             async let one: Void = both(1, 2)
             async let two: Void = both(2, 1)
             _ = try await (one, two)
-            #expect(await deadlocks.value == 1)
+            // Both, if both look for it in the same moment.
+            #expect((1...2).contains(await deadlocks.value))
             #expect(try await client.query("SELECT n FROM t").map { try $0[0, as: Int.self] } == [2, 2])
         }
     }
