@@ -49,7 +49,7 @@ test-gpu: install-test ## Python tests on one NVIDIA GPU: train, merge, evaluate
 	cd Sources/Stages/Python
 	"$$environment/bin/python" -m pytest -m gpu -rA --durations=0
 
-test-faults: release ## Kills, stops, wiped and absent servers against the whole stack; about an hour
+test-faults: release ## Kills, stops, wiped and absent servers against the whole stack; up to half an hour
 	Tests/faults/run.sh all
 
 lint: install-lint ## Formatting, shell scripts, YAML, compose.yaml

@@ -1,11 +1,6 @@
 package import Pipeline
 
 extension RunBatch.Run {
-    /// Never read: `Dictionary`'s in-place subscript asks for a default even where the key is known to be there.
-    static let placeholder = RunBatch.Run(
-        id: RunID(""), state: .pending, spec: PipelineSpec(name: "", stages: []), storedParameters: "{}",
-        eventSource: "", eventID: "", createdAt: Timestamp(microseconds: 0), generation: 0, priority: 0, tasks: [])
-
     func payload(for stage: StageSpec) throws -> TaskPayload {
         let values = ParameterScope.values(
             parameters: try JSON.decode([String: JSONValue].self, from: storedParameters), run: id, pipeline: spec.name,

@@ -173,9 +173,9 @@ struct RunBatch {
     }
 
     private mutating func change(_ id: TaskID, at index: Int, _ body: (inout LedgerTask) throws -> Void) rethrows {
-        guard runs[id.run] != nil else { return }
-        try body(&runs[id.run, default: .placeholder].tasks[index])
-        runs[id.run, default: .placeholder].tasks[index].isDirty = true
+        guard let place = runs.index(forKey: id.run) else { return }
+        try body(&runs.values[place].tasks[index])
+        runs.values[place].tasks[index].isDirty = true
     }
 
     // MARK: Consequences

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Faults on the whole stack with the security-qa pipeline: kills, stops, wiped stores, servers that go away.
 #
-#   Tests/faults/run.sh all                every scenario, about an hour on two cores
+#   Tests/faults/run.sh all                every scenario, 11 to 30 minutes on two cores
 #   Tests/faults/run.sh kill flush         only these
 #   Tests/faults/run.sh --list             their names
 #
