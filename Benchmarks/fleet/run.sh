@@ -12,7 +12,7 @@
 # Throughput is measured twice. Live: from the first task's enqueueing to the last result, with the system's own
 # producers running beside. Drained: the fleet is stopped (SIGSTOP) while all tasks are put into the broker, and the time
 # runs from when it goes on; so no producer counts. Ends with 1 when a bar is not met; the one
-# against Celery goes by the live figures, end to end. The drained ones are shown beside them; their ratio is lower.
+# against Celery goes by the live figures, end to end: the median of the turns' ratios. The drained ones are shown beside them; their ratio is lower.
 #
 # One broker, one Redis, one PostgreSQL, started for this run in a temporary folder and stopped at its end, with
 # everything synchronised to disk as in production: durable quorum queues, publisher confirms, late

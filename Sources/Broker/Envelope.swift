@@ -96,12 +96,8 @@ package enum Envelope {
         return events.enumerated().map { index, event in
             do {
                 return .success(try check(try CloudEvent(JSONPlace(event)), types: types))
-            } catch let error as EnvelopeError {
-                return .failure(EnvelopeError("event \(index + 1) of \(events.count): \(error)"))
-            } catch let error as DecodingError {
-                return .failure(EnvelopeError("event \(index + 1) of \(events.count): \(describe(error))"))
             } catch {
-                return .failure(EnvelopeError("event \(index + 1) of \(events.count): \(error)"))
+                return .failure(EnvelopeError("event \(index + 1) of \(events.count): \(reason(error))"))
             }
         }
     }
@@ -136,12 +132,8 @@ package enum Envelope {
                 return try binary(attributes, body: message.body)
             }
             return try CloudEvent(JSONPlace(try JSONValue(json: message.body)))
-        } catch let error as JSONFault {
-            throw EnvelopeError("not JSON: \(error)")
-        } catch let error as DecodingError {
-            throw EnvelopeError(describe(error))
         } catch {
-            throw EnvelopeError("\(error)")
+            throw EnvelopeError(reason(error))
         }
     }
 
@@ -163,6 +155,14 @@ package enum Envelope {
         var document = attributes
         document["data"] = try JSONValue(json: body)
         return try CloudEvent(JSONPlace(.object(document)))
+    }
+
+    private static func reason(_ error: any Error) -> String {
+        switch error {
+        case let error as JSONFault: "not JSON: \(error)"
+        case let error as DecodingError: describe(error)
+        default: "\(error)"
+        }
     }
 
     /// What a decoding error means, with the path to the place.

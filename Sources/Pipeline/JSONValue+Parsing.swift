@@ -1,6 +1,7 @@
 extension JSONValue {
     /// Reads a JSON text (RFC 8259, UTF-8), strictly and many times as fast as the general decoder: every task is several
-    /// messages. Whole numbers that fit in 64 bits become integers, however they are spelled.
+    /// messages. Whole numbers that fit in 64 bits become integers; spelled with a point or an
+    /// exponent, only below 2^53.
     /// - Throws: ``JSONFault``.
     package init(json bytes: [UInt8]) throws(JSONFault) {
         let parsed: Result<RecordValue, JSONFault> = bytes.withUnsafeBufferPointer { bytes in

@@ -3,8 +3,8 @@ import Broker
 import Logging
 
 extension Scheduler {
-    /// Two or three messages may happen to come at the same time.
-    private static let queueWorthLingering = 4
+    /// A few messages may happen to come at the same time.
+    private static let queueWorthLingering = 5
 
     /// Takes batches from a queue until the surrounding task is cancelled, and subscribes again whenever the broker
     /// ends the subscription.
@@ -19,7 +19,7 @@ extension Scheduler {
                 while true {
                     // Much had come while the last batch was stored, so much is coming: what is stored together costs
                     // a fraction of what is stored one by one. Without such a queue nothing waits.
-                    if consumer.bufferedCount > Self.queueWorthLingering, consumer.bufferedCount < max / 2 {
+                    if consumer.bufferedCount >= Self.queueWorthLingering, consumer.bufferedCount < max / 2 {
                         try await Task.sleep(for: configuration.linger)
                     }
                     let batch = try await consumer.nextBatch(max: max)

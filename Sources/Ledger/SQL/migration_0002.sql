@@ -1,5 +1,6 @@
 -- What every run pays for and nothing needs.
--- In the order in which schedulers at work take rows of these tables: none of them and this wait for each other.
+-- In the order in which accepting events and applying results take these tables. A dispatch that is caught in between
+-- is a deadlock, which PostgreSQL ends and the scheduler repeats.
 LOCK TABLE martlet.events, martlet.runs, martlet.tasks IN ACCESS EXCLUSIVE MODE;
 -- A task is written by a statement that joins its run, and runs are never deleted: the foreign key looked each of them
 -- up again, row by row, for an eighth of the ledger's whole cost.

@@ -99,7 +99,7 @@ package struct TrainHandler: StageHandler {
         let tracked = TrackedRun(client: mlflow, context: context)
         tracked.log(
             parameters: Self.flatten(context.payload.parameters),
-            tags: ["martlet.stage": context.payload.stage, "martlet.worker_token": context.token.description])
+            tags: ["martlet.stage": context.payload.stage, TrackedRun.tokenTag: context.token.description])
         let ending: PythonStage.Ending
         do {
             ending = try await follow(specification, checkpoints, tracked, context)

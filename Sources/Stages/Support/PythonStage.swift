@@ -171,7 +171,7 @@ package struct PythonStage: Sendable {
     }
 
     private static func event(_ line: String, command: String) throws -> Event {
-        guard let fields = try? JSONDecoder().decode(JSONValue.self, from: Data(line.utf8)),
+        guard let fields = try? JSONValue(json: Array(line.utf8)),
             let name = fields["event"]?.stringValue
         else {
             throw StageFailure(

@@ -54,6 +54,8 @@ package final class TrackedRun: Sendable {
 
     /// The tag by which a run of MLflow is known to be this run's.
     package static let tag = "martlet.run_id"
+    /// The tag that tells which claim of a stage works on the run.
+    package static let tokenTag = "martlet.worker_token"
 
     package func log(metrics: [String: Double], step: Int64, at time: Timestamp) {
         state.withLock { state in
@@ -176,11 +178,13 @@ package final class TrackedRun: Sendable {
         _ = await set(.failed, of: run)
     }
 
-    /// Says that the attempt was stopped, if MLflow has heard of it and is there; a next attempt opens the run again.
+    /// Says that the attempt was stopped, if MLflow has heard of it and is there; a next attempt opens the run again. One
+    /// that has begun meanwhile, because this one's lease was lost, is left alone.
     package func abandon() async {
         guard let run = state.withLock(\.mlflowRun) else { return }
         // A cancelled task cannot send. Unstructured, and bounded: whoever cancelled waits for this.
         let work = Task {
+            guard await isOurs(run) else { return }
             await send()
             _ = await set(.killed, of: run)
         }
@@ -190,6 +194,17 @@ package final class TrackedRun: Sendable {
         }
         await work.value
         limit.cancel()
+    }
+
+    /// Whether no other claim of the stage has put its name on the run; false when MLflow does not say.
+    private func isOurs(_ run: MLflowRun) async -> Bool {
+        do {
+            let name = try await client.run(run.id)?.tags[prefix + Self.tokenTag]
+            return name == nil || name == context.token.description
+        } catch {
+            context.logger.notice("the state of the MLflow run was not set", metadata: ["error": "\(error)"])
+            return false
+        }
     }
 
     /// False when MLflow was away. A refusal is no reason to fail: the values are there.
