@@ -20,6 +20,7 @@ struct PostgresRecipe: ServerRecipe {
         try FileSystem.write(
             "127.0.0.1:*:*:\(StackSite.user):\(password)\n", to: Self.passwordFile(site))
         try account.writeFile(configuration(site), to: "\(data)/postgresql.auto.conf")
+        try await PostgresProcesses.waitUntilGone(cluster: data)
         var environment = ProcessEnvironment.minimal()
         environment["LC_ALL"] = "C.UTF-8"
         let command = try account.command(tools.path("postgres"), ["-D", data])

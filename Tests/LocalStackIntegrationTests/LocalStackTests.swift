@@ -1,4 +1,5 @@
 import ChildProcess
+import FoundationEssentials
 import Glibc
 import LocalStack
 import Synchronization
@@ -87,6 +88,26 @@ import Testing
         }
         try await stack.start([.postgres])
         #expect(try await client("psql", ["-XAtc", "SELECT x FROM t", database]) == "42")
+        try await stack.stop()
+    }
+
+    @Test func aKilledPostgreSQLStartsAgainWhenItsLastProcessHasGone() async throws {
+        let stack = try await TestServers.fresh(.postgres)
+        let postmaster = try #require(try await pid(.postgres, in: stack))
+        let children = try String(contentsOfFile: "/proc/\(postmaster)/task/\(postmaster)/children", encoding: .utf8)
+        let child = try #require(children.split(separator: " ").first.flatMap { pid_t($0) })
+        // It cannot see that its server died, and keeps the shared memory, until it goes on.
+        #expect(kill(child, SIGSTOP) == 0)
+        defer { kill(child, SIGCONT) }
+        try await stack.signal(.postgres, SIGKILL)
+        for await _ in stack.exits { break }
+        let (starting, sink) = AsyncStream.makeStream(of: Void.self)
+        async let started = stack.start([.postgres]) { if $0.phase == .starting { sink.finish() } }
+        for await _ in starting {}
+        try await Task.sleep(for: .milliseconds(500))
+        #expect(kill(child, SIGCONT) == 0)
+        _ = try await started
+        #expect(try await pid(.postgres, in: stack) != postmaster)
         try await stack.stop()
     }
 
