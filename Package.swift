@@ -84,6 +84,15 @@ let package = Package(
             "WorkerRuntime",
             ["Pipeline", "Coordination", "Broker", "Telemetry", "AMQPClient", "ObjectStorage", log, metrics, crypto]),
 
+        // Serving.
+        library("HTTPWire", ["CLinux"]),
+        library(
+            "Gateway",
+            ["Pipeline", "HTTPWire", "CLinux", log, metrics, crypto]
+                + [
+                    .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+                ]),
+
         // The stages.
         library(
             "StageSupport",
@@ -118,6 +127,13 @@ let package = Package(
                 "PostgresClient", "RedisClient", "Scheduler", "WorkerRuntime", "TestServers", log,
             ], path: "Tests/Support/TestFleet"),
         tests("ChildProcessTests", ["ChildProcess"]),
+        tests("HTTPWireTests", ["HTTPWire", .product(name: "NIOEmbedded", package: "swift-nio")] + niohttp),
+        tests(
+            "GatewayTests",
+            [
+                "Gateway", "HTTPWire", "Pipeline", .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"), log,
+            ]),
         tests("PipelineTests", ["Pipeline"]),
         tests("IngestStageTests", ["IngestStage", "Pipeline", crypto]),
         tests(
@@ -185,7 +201,7 @@ let package = Package(
             name: "martlet",
             dependencies: [
                 "Pipeline", "Configuration", "Ledger", "Coordination", "Broker", "Scheduler", "WorkerRuntime",
-                "IngestStage", "ModelStages", "RegisterStage", "NotifyStage", "StageSupport",
+                "Gateway", "IngestStage", "ModelStages", "RegisterStage", "NotifyStage", "StageSupport",
                 "ObjectStorage", "MLflowClient", "HTTPTransport", "Telemetry", "LocalStack", "ChildProcess",
                 "AMQPClient", "RedisClient", "PostgresClient", arguments, log, metrics, crypto,
             ],

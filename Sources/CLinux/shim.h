@@ -29,6 +29,9 @@ static inline int martlet_pipe(int ends[2]) {
 extern int posix_spawn_file_actions_addchdir_np(posix_spawn_file_actions_t *actions, const char *path);
 extern int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *actions, int from);
 
+/* The first place of some bytes in others (string.h, with _GNU_SOURCE). */
+extern void *memmem(const void *haystack, size_t length, const void *needle, size_t needle_length);
+
 /* A file in memory without a name; close-on-exec (flag 1). */
 extern int memfd_create(const char *name, unsigned int flags);
 

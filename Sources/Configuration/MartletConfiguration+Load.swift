@@ -66,12 +66,13 @@ extension MartletConfiguration {
         log.format = sources.choice(.logFormat, standard: log.format)
         http = sources.parsed(
             .http, standard: http, shown: \.description, expected: "an address such as 127.0.0.1:9090",
-            parse: HTTPAddress.init)
+            parse: { HTTPAddress($0) })
         scheduler = Self.scheduler(sources)
         workerGrace = sources.duration(.grace, standard: workerGrace, in: 0...86_400)
         ingest = IngestSettings(sources, storage: s3.endpoint).ingest
         notify = NotifySettings(sources).notify
         linksBase = sources.url(.linksBase, schemes: ["http", "https"])
+        gateway = GatewaySettings(sources).gateway
         effective = sources.effective
     }
 

@@ -118,6 +118,7 @@ package struct MartletConfiguration: Sendable {
     package var workerGrace = 30.0
     package var ingest = Ingest()
     package var notify = Notify()
+    package var gateway = Gateway()
     /// What links in notifications begin with; nil for no links.
     package var linksBase: ServiceURL?
 

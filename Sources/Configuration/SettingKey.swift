@@ -48,6 +48,11 @@ struct SettingKey: Hashable, Sendable {
     static let smtpFrom = SettingKey("notify.smtp.from")
     static let smtpTo = SettingKey("notify.smtp.to")
     static let linksBase = SettingKey("links.base")
+    static let gatewayAddress = SettingKey("gateway.address")
+    static let gatewayThreads = SettingKey("gateway.threads")
+    static let gatewayKeys = SettingKey("gateway.keys")
+    static let gatewayMaximumBody = SettingKey("gateway.max_body")
+    static let gatewayUpstreamKey = SettingKey("gateway.upstream_key")
 
     static let all: [SettingKey] = [
         amqpURL, amqpManagementURL, redisURL, postgresURL, s3Endpoint, s3Region, s3AccessKeyID, s3SecretAccessKey,
@@ -56,13 +61,15 @@ struct SettingKey: Hashable, Sendable {
         dispatchBatch, windowFactor, reconcileInterval, lease, heartbeat, grace, ingestAddresses, ingestRoots, slack,
         allowAddresses, smtpHost,
         smtpPort, smtpSecurity, smtpUsername, smtpPassword, smtpFrom, smtpTo, linksBase,
+        gatewayAddress, gatewayThreads, gatewayKeys, gatewayMaximumBody, gatewayUpstreamKey,
     ]
 
     /// Those that are a list in YAML and commas in the environment.
     static let lists: Set<SettingKey> = [.allowAddresses, .smtpTo, .ingestAddresses, .ingestRoots]
 
-    /// The YAML file's only list of mappings.
+    /// The YAML file's lists of mappings.
     static let webhooks = "notify.webhooks"
+    static let replicas = "gateway.replicas"
 
     /// The variable of a webhook's secret: `MARTLET_NOTIFY_WEBHOOK_ON_CALL_SECRET` for `on-call`.
     static func webhookSecret(_ name: String) -> SettingKey {

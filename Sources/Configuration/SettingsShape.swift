@@ -7,9 +7,8 @@ enum SettingsShape {
     }
 
     private static let paths =
-        SettingKey.all.map { $0.path.split(separator: ".").map(String.init) } + [
-            SettingKey.webhooks.split(separator: ".").map(String.init)
-        ]
+        (SettingKey.all.map(\.path) + [SettingKey.webhooks, SettingKey.replicas])
+        .map { $0.split(separator: ".").map(String.init) }
 
     private static func check(_ node: YAMLNode, prefix: [String], problems: ProblemList) {
         let below = paths.filter { $0.starts(with: prefix) && $0.count > prefix.count }

@@ -1,0 +1,78 @@
+import CLinux
+import Glibc
+import Pipeline
+
+/// Tokens that one request took, as the model server counted them.
+struct TokenUse: Equatable, Sendable {
+    var prompt = 0
+    var completion = 0
+    /// Of the prompt's, those that came from the model server's cache.
+    var cached = 0
+}
+
+extension TokenUse {
+    /// Reads the last `usage` object of a response, or of an event of one.
+    ///
+    /// - Parameter bytes: the body, or its end. Within a string of a JSON text no quote stands unescaped, so that what is
+    ///   found here is the member itself and never an answer's text.
+    /// - Returns: nil when there is none.
+    init?(lastIn bytes: UnsafeRawBufferPointer) {
+        guard let place = Self.lastUsage(in: bytes) else { return nil }
+        var cursor = JSONCursor(bytes, at: place)
+        do {
+            guard cursor.takes(UInt8(ascii: ":")), cursor.peek() == UInt8(ascii: "{") else { return nil }
+            guard try cursor.beginObject() else { return nil }
+            repeat {
+                let name = try cursor.memberName()
+                switch String(decoding: bytes[name.range], as: UTF8.self) {
+                case "prompt_tokens": prompt = try Self.count(&cursor)
+                case "completion_tokens": completion = try Self.count(&cursor)
+                case "prompt_tokens_details": cached = try Self.cached(&cursor)
+                default: try cursor.skipValue()
+                }
+            } while try cursor.hasNextMember()
+        } catch {
+            return nil
+        }
+    }
+
+    private static func lastUsage(in bytes: UnsafeRawBufferPointer) -> Int? {
+        let name: StaticString = "\"usage\""
+        guard let base = bytes.baseAddress else { return nil }
+        var from = 0
+        var last: Int?
+        while let found = memmem(base + from, bytes.count - from, name.utf8Start, 7) {
+            let offset = UnsafeRawPointer(found) - base
+            if offset == 0 || bytes[offset - 1] != UInt8(ascii: "\\") { last = offset + 7 }
+            from = offset + 7
+        }
+        return last
+    }
+
+    private static func count(_ cursor: inout JSONCursor) throws(JSONFault) -> Int {
+        var value = 0
+        for byte in cursor.bytes[try cursor.skipValue()] {
+            guard byte &- 0x30 < 10, value < 1 << 40 else { return 0 }
+            value = value * 10 + Int(byte - 0x30)
+        }
+        return value
+    }
+
+    private static func cached(_ cursor: inout JSONCursor) throws(JSONFault) -> Int {
+        guard cursor.peek() == UInt8(ascii: "{") else {
+            try cursor.skipValue()
+            return 0
+        }
+        var value = 0
+        guard try cursor.beginObject() else { return 0 }
+        repeat {
+            let name = try cursor.memberName()
+            if String(decoding: cursor.bytes[name.range], as: UTF8.self) == "cached_tokens" {
+                value = try count(&cursor)
+            } else {
+                try cursor.skipValue()
+            }
+        } while try cursor.hasNextMember()
+        return value
+    }
+}

@@ -1,0 +1,27 @@
+import NIOCore
+
+/// A replica as the requests see it: whom to ask, and the bytes that every request to it has.
+final class Replica: Sendable {
+    let configuration: ReplicaConfiguration
+    /// Unlike any other's of this process, ever.
+    let id: Int
+    /// Mixed into the rendezvous hash: the same in every gateway.
+    let seed: UInt64
+    /// The header lines that belong to it.
+    let fields: ByteBuffer
+    /// The model's name as a JSON string.
+    let servedName: ByteBuffer
+
+    init(_ configuration: ReplicaConfiguration, id: Int) {
+        self.configuration = configuration
+        self.id = id
+        let isIPv6 = configuration.host.contains(":")
+        let host = isIPv6 ? "[\(configuration.host)]" : configuration.host
+        let address = "\(host):\(configuration.port)"
+        seed = Hash.of(address.utf8)
+        var fields = "host: \(address)\r\n"
+        if let credential = configuration.credential { fields += "authorization: Bearer \(credential)\r\n" }
+        self.fields = ByteBuffer(string: fields)
+        servedName = ByteBuffer(string: JSONText.quoted(configuration.servedName))
+    }
+}

@@ -1,0 +1,112 @@
+import NIOCore
+
+/// A request that was read whole, as the exchange needs it.
+struct ClientRequest {
+    let endpoint: Endpoint
+    let inspection: BodyInspection
+    let body: ByteBuffer
+    /// Header lines that go to the replica, but for those of the replica itself: identifiers, what is accepted, the type.
+    let fields: ByteBuffer
+    /// The identifier's text: the client's, if it sent one that is sensible.
+    let requestID: ByteBuffer
+    /// Whether the answer must end with the connection, because the client speaks HTTP/1.0.
+    let isOldVersion: Bool
+    /// Whether the connection goes on afterwards.
+    let keepsAlive: Bool
+    let deployment: ModelTable.Deployment
+    let key: KeyState?
+    let reservation: KeyState.Reservation?
+    let price: PriceTable.Price
+    let ask: Admission.Ask
+    let received: NIODeadline
+}
+
+extension ClientRequest {
+    private static let usageMember: StaticString = "\"stream_options\":{\"include_usage\":true}"
+
+    /// Whether the gateway asks for the use of tokens although the client did not.
+    var addsUsage: Bool { inspection.isStream && endpoint.isGeneration && !inspection.includesUsage }
+
+    /// The bytes for a replica: its own fields, those of the request, and the body with the model's name at the replica.
+    func encoded(for replica: Replica, _ allocator: ByteBufferAllocator) -> ByteBuffer {
+        var edits = [Edit(place: inspection.modelPlace, text: replica.servedName)]
+        if addsUsage { edits.append(usageEdit) }
+        if edits.count > 1, edits[1].place.lowerBound < edits[0].place.lowerBound { edits.swapAt(0, 1) }
+        let length = edits.reduce(body.readableBytes) { $0 + $1.text.readableBytes - $1.place.count }
+
+        var out = allocator.buffer(
+            capacity: 128 + replica.fields.readableBytes + fields.readableBytes + length)
+        out.writeStaticString("POST ")
+        out.writeStaticString(endpoint.path)
+        out.writeStaticString(" HTTP/1.1\r\n")
+        out.writeImmutableBuffer(replica.fields)
+        out.writeImmutableBuffer(fields)
+        out.writeStaticString("content-length: ")
+        out.writeDecimal(length)
+        out.writeStaticString("\r\n\r\n")
+        var at = 0
+        for edit in edits {
+            out.copy(body, at..<edit.place.lowerBound)
+            out.writeImmutableBuffer(edit.text)
+            at = edit.place.upperBound
+        }
+        out.copy(body, at..<body.readableBytes)
+        return out
+    }
+
+    private struct Edit {
+        let place: Range<Int>
+        let text: ByteBuffer
+    }
+
+    private var usageEdit: Edit {
+        func insert(_ place: Int, _ text: String) -> Edit { Edit(place: place..<place, text: ByteBuffer(string: text)) }
+        switch inspection.streamOptions {
+        case .flag(let place): return Edit(place: place, text: ByteBuffer(string: "true"))
+        case .object(let first, let isEmpty): return insert(first, "\"include_usage\":true" + (isEmpty ? "" : ","))
+        case .null(let place): return Edit(place: place, text: ByteBuffer(string: "{\"include_usage\":true}"))
+        // The object has a member: the model's name.
+        case nil: return insert(inspection.firstMember, "\(Self.usageMember),")
+        }
+    }
+}
+
+extension ByteBuffer {
+    /// Appends a number in decimal digits.
+    mutating func writeDecimal(_ value: Int) {
+        var digits: (UInt64, UInt64, UInt64) = (0, 0, 0)
+        withUnsafeMutableBytes(of: &digits) { bytes in
+            var at = bytes.count
+            var rest = value
+            repeat {
+                at -= 1
+                bytes[at] = UInt8(ascii: "0") + UInt8(rest % 10)
+                rest /= 10
+            } while rest > 0
+            writeBytes(UnsafeRawBufferPointer(rebasing: bytes[at...]))
+        }
+    }
+
+    /// Appends a number in hexadecimal digits.
+    mutating func writeHexadecimal(_ value: Int) {
+        var digits: (UInt64, UInt64) = (0, 0)
+        withUnsafeMutableBytes(of: &digits) { bytes in
+            var at = bytes.count
+            var rest = value
+            repeat {
+                at -= 1
+                let digit = UInt8(rest & 15)
+                bytes[at] = digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") + digit - 10
+                rest >>= 4
+            } while rest > 0
+            writeBytes(UnsafeRawBufferPointer(rebasing: bytes[at...]))
+        }
+    }
+
+    /// Appends a part of another buffer, whose places count from its first readable byte.
+    mutating func copy(_ other: ByteBuffer, _ places: Range<Int>) {
+        other.withUnsafeReadableBytes { bytes in
+            _ = writeBytes(UnsafeRawBufferPointer(rebasing: bytes[places]))
+        }
+    }
+}

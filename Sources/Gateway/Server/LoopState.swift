@@ -1,0 +1,122 @@
+import Glibc
+import NIOCore
+import NIOPosix
+
+/// What the connections of one event loop share; used on that loop only.
+final class LoopState {
+    let core: GatewayCore
+    let loop: any EventLoop
+    /// Connections to replicas that are open and free, by the replica's number; the last one was used last.
+    private var idle: [Int: [UpstreamConnection]] = [:]
+    private var clients: [ClientConnection] = []
+    private var sweeping: RepeatedTask?
+    private var random = SystemRandomNumberGenerator()
+
+    /// How exact timeouts are.
+    private static let sweepInterval = TimeAmount.milliseconds(100)
+
+    init(core: GatewayCore, loop: any EventLoop) {
+        self.core = core
+        self.loop = loop
+    }
+
+    /// Starts to look for what took too long.
+    func start() {
+        let bound = NIOLoopBound(self, eventLoop: loop)
+        sweeping = loop.scheduleRepeatedTask(initialDelay: Self.sweepInterval, delay: Self.sweepInterval) { _ in
+            bound.value.sweep()
+        }
+    }
+
+    func add(_ client: ClientConnection) {
+        client.sweepIndex = clients.count
+        clients.append(client)
+    }
+
+    func remove(_ client: ClientConnection) {
+        guard let last = clients.popLast() else { return }
+        if last !== client {
+            last.sweepIndex = client.sweepIndex
+            clients[client.sweepIndex] = last
+        }
+    }
+
+    var clientCount: Int { clients.count }
+
+    /// A connection to the replica that is free.
+    func takeConnection(to replica: Replica) -> UpstreamConnection? {
+        idle[replica.id]?.popLast()
+    }
+
+    func keep(_ connection: UpstreamConnection) {
+        idle[connection.replica.id, default: []].append(connection)
+    }
+
+    func forget(_ connection: UpstreamConnection) {
+        guard let index = idle[connection.replica.id]?.firstIndex(where: { $0 === connection }) else { return }
+        idle[connection.replica.id]?.remove(at: index)
+    }
+
+    /// Opens a connection to the replica; answers later, on this loop.
+    func connect(to replica: Replica, _ done: @escaping (Result<UpstreamConnection, any Error>) -> Void) {
+        let bound = NIOLoopBound((self, done), eventLoop: loop)
+        ClientBootstrap(group: loop)
+            .connectTimeout(TimeAmount(core.configuration.timeouts.connect))
+            .channelOption(.socketOption(.tcp_nodelay), value: 1)
+            .channelOption(.maxMessagesPerRead, value: 1)
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let (state, _) = bound.value
+                    try channel.pipeline.syncOperations.addHandler(UpstreamConnection(state, replica))
+                }
+            }
+            .connect(host: replica.configuration.host, port: replica.configuration.port)
+            .whenComplete { result in
+                let (_, done) = bound.value
+                do {
+                    let pipeline = try result.get().pipeline.syncOperations
+                    done(.success(try pipeline.handler(type: UpstreamConnection.self)))
+                } catch {
+                    done(.failure(error))
+                }
+            }
+    }
+
+    /// Closes all clients' connections that wait for a request, and lets the others end with their answers.
+    func drain() {
+        for client in clients { client.drain() }
+    }
+
+    /// Ends everything at once.
+    func stop() {
+        sweeping?.cancel()
+        for client in clients { client.close() }
+        for connection in idle.values.joined() { connection.close() }
+        idle = [:]
+    }
+
+    func randomWord() -> UInt64 { random.next() }
+
+    var secondsSince1970: Double {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+    }
+
+    private func sweep() {
+        let now = NIODeadline.now()
+        // Who is closed here leaves the list, and the last one takes its place.
+        var index = clients.count - 1
+        while index >= 0 {
+            if index < clients.count, clients[index].deadline < now { clients[index].expire(now) }
+            index -= 1
+        }
+        let oldest = now - TimeAmount(core.configuration.timeouts.upstreamIdle)
+        for id in idle.keys {
+            while let first = idle[id]?.first, first.idleSince < oldest {
+                idle[id]?.removeFirst()
+                first.close()
+            }
+        }
+    }
+}

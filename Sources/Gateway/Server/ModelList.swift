@@ -1,0 +1,17 @@
+/// The answer of `/v1/models`.
+enum ModelList {
+    /// - Parameters:
+    ///   - names: all that can be asked for.
+    ///   - key: whose list it is; nil without keys.
+    static func body(_ names: [String], for key: APIKey?) -> String {
+        let allowed = names.filter { name in
+            guard let key, !key.models.isEmpty else { return true }
+            let model = name.prefix { $0 != "@" && $0 != ":" }
+            return key.models.contains(String(model))
+        }
+        let entries = allowed.map { name in
+            "{\"id\":\(JSONText.quoted(name)),\"object\":\"model\",\"created\":0,\"owned_by\":\"martlet\"}"
+        }
+        return "{\"object\":\"list\",\"data\":[\(entries.joined(separator: ","))]}"
+    }
+}

@@ -1,0 +1,216 @@
+import HTTPWire
+import NIOCore
+
+/// A connection to a replica: sends one request at a time and reads its answer.
+final class UpstreamConnection: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    private enum Phase {
+        case idle
+        case head
+        case content(left: Int)
+        case chunks(ChunkedDecoder)
+        case untilClose
+        case closed
+    }
+
+    /// Bytes of a response's head.
+    private static let headLimit = 65_536
+
+    let replica: Replica
+    private(set) var idleSince = NIODeadline.now()
+    /// Whether it has carried a request before, so that the replica may just have closed it for its age.
+    private(set) var isReused = false
+    private let loop: LoopState
+    private var context: ChannelHandlerContext?
+    private var exchange: Exchange?
+    private var phase = Phase.idle
+    private var received = ByteBuffer()
+    private var head = ResponseHead()
+    private var searched = 0
+    private var isPaused = false
+
+    init(_ loop: LoopState, _ replica: Replica) {
+        self.loop = loop
+        self.replica = replica
+    }
+
+    /// Sends a request; the answer goes to the exchange.
+    func send(_ request: ByteBuffer, for exchange: Exchange) {
+        self.exchange = exchange
+        phase = .head
+        searched = 0
+        context?.writeAndFlush(wrapOutboundOut(request), promise: nil)
+    }
+
+    /// Ends the request in hand, and the connection with it: the replica sees that nobody waits any more.
+    func abort() {
+        exchange = nil
+        close()
+    }
+
+    func close() {
+        phase = .closed
+        context?.close(promise: nil)
+    }
+
+    /// Reads no further: the client takes nothing at present.
+    func pause() {
+        guard !isPaused else { return }
+        isPaused = true
+        try? context?.channel.syncOptions?.setOption(.autoRead, value: false)
+    }
+
+    func resume() {
+        guard isPaused else { return }
+        isPaused = false
+        try? context?.channel.syncOptions?.setOption(.autoRead, value: true)
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.context = nil
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let buffer = unwrapInboundIn(data)
+        if received.readableBytes == 0 { received = buffer } else { received.writeImmutableBuffer(buffer) }
+        do {
+            try read()
+        } catch {
+            fail(.upstream(502, code: "bad_upstream_response", "the model server's answer is no HTTP: \(error)"))
+        }
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        exchange?.flush()
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        let phase = phase
+        self.phase = .closed
+        loop.forget(self)
+        guard let exchange else { return }
+        self.exchange = nil
+        if case .untilClose = phase {
+            exchange.upstreamEnded()
+        } else {
+            exchange.upstreamFailed(
+                .upstream(
+                    502, code: "upstream_closed", "the model server closed the connection before its answer's end"),
+                canRetry: true)
+        }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        fail(.upstream(502, code: "upstream_failed", "the connection to the model server failed"), canRetry: true)
+    }
+
+    private func fail(_ error: GatewayError, canRetry: Bool = false) {
+        let exchange = exchange
+        self.exchange = nil
+        close()
+        exchange?.upstreamFailed(error, canRetry: canRetry)
+    }
+
+    private func read() throws(HTTPFault) {
+        while received.readableBytes > 0 {
+            switch phase {
+            case .closed: return
+            case .idle:
+                // Nothing was asked: whatever this is, it belongs to no request.
+                close()
+                return
+            case .head:
+                guard try readHead() else { return }
+            case .content(let left):
+                guard let slice = received.readSlice(length: min(left, received.readableBytes)) else { return }
+                let rest = left - slice.readableBytes
+                phase = .content(left: rest)
+                exchange?.upstreamContent(slice)
+                if rest == 0 { finish() }
+            case .chunks(var decoder):
+                try readChunks(&decoder)
+            case .untilClose:
+                let slice = received
+                received = ByteBuffer()
+                exchange?.upstreamContent(slice)
+            }
+        }
+    }
+
+    /// - Returns: false while the head is incomplete.
+    private func readHead() throws(HTTPFault) -> Bool {
+        var result: Result<Bool, HTTPFault> = .success(false)
+        received.withUnsafeReadableBytes { bytes in
+            result = Result { () throws(HTTPFault) in
+                guard try head.read(bytes, searched: &searched, limit: Self.headLimit) else { return false }
+                // Informational answers come before the one that counts.
+                if head.status >= 200 {
+                    exchange?.upstreamHead(head, UnsafeRawBufferPointer(rebasing: bytes[..<head.length]))
+                }
+                return true
+            }
+        }
+        guard try result.get() else { return false }
+        received.moveReaderIndex(forwardBy: head.length)
+        if case .closed = phase { return false }
+        guard head.status >= 200 else {
+            guard head.status != 101 else { throw HTTPFault(502, "it changes the protocol, unasked") }
+            return true
+        }
+        switch head.framing {
+        case .length(0): finish()
+        case .length(let count): phase = .content(left: count)
+        case .chunked: phase = .chunks(ChunkedDecoder())
+        case .untilClose: phase = .untilClose
+        }
+        return true
+    }
+
+    private func readChunks(_ decoder: inout ChunkedDecoder) throws(HTTPFault) {
+        var consumed = 0
+        let base = received.readerIndex
+        while true {
+            var result: Result<ChunkedDecoder.Part?, HTTPFault> = .success(nil)
+            received.withUnsafeReadableBytes { bytes in
+                result = Result { () throws(HTTPFault) in try decoder.next(bytes, at: &consumed) }
+            }
+            switch try result.get() {
+            case .content(let range):
+                if let slice = received.getSlice(at: base + range.lowerBound, length: range.count) {
+                    exchange?.upstreamContent(slice)
+                }
+            case .end:
+                received.moveReaderIndex(forwardBy: consumed)
+                finish()
+                return
+            case nil:
+                received.moveReaderIndex(forwardBy: consumed)
+                phase = .chunks(decoder)
+                return
+            }
+        }
+    }
+
+    /// The answer has ended: the connection is free before anybody is told, so that the next request finds it.
+    private func finish() {
+        let exchange = exchange
+        self.exchange = nil
+        resume()
+        if case .closed = phase { return }
+        if head.keepsAlive, received.readableBytes == 0 {
+            phase = .idle
+            isReused = true
+            idleSince = .now()
+            loop.keep(self)
+        } else {
+            close()
+        }
+        exchange?.upstreamEnded()
+    }
+}
