@@ -21,6 +21,18 @@ extension MartletConfiguration {
             package var maximumInFlight: Int
         }
 
+        /// What an hour of the machine costs that a model runs on, and what it does in it.
+        package struct Price: Hashable, Sendable {
+            /// `*` for all models without a price of their own.
+            package var model: String
+            /// In the currency's unit.
+            package var hour: Double
+            /// Tokens in a second when it does nothing else.
+            package var promptRate: Double
+            package var cachedRate: Double
+            package var completionRate: Double
+        }
+
         /// Where applications reach it.
         package var address = HTTPAddress(host: "127.0.0.1", port: 8_000)
         /// Event loops, a thread each.
@@ -31,6 +43,9 @@ extension MartletConfiguration {
         /// Sent to every model server that is written down.
         package var upstreamKey: Secret?
         package var replicas: [Replica] = []
+        package var prices: [Price] = []
+        /// Seconds that requests have to end when the gateway stops.
+        package var grace = 30.0
     }
 }
 
@@ -51,7 +66,9 @@ struct GatewaySettings {
         gateway.maximumBody = sources.count(
             .gatewayMaximumBody, standard: gateway.maximumBody, in: 1_024...(1 << 30))
         gateway.upstreamKey = sources.secret(.gatewayUpstreamKey)
+        gateway.grace = sources.duration(.gatewayGrace, standard: gateway.grace, in: 0...3_600)
         gateway.replicas = replicas()
+        gateway.prices = GatewayPrices(sources).prices
     }
 
     private func replicas() -> [MartletConfiguration.Gateway.Replica] {

@@ -53,6 +53,7 @@ struct SettingKey: Hashable, Sendable {
     static let gatewayKeys = SettingKey("gateway.keys")
     static let gatewayMaximumBody = SettingKey("gateway.max_body")
     static let gatewayUpstreamKey = SettingKey("gateway.upstream_key")
+    static let gatewayGrace = SettingKey("gateway.grace")
 
     static let all: [SettingKey] = [
         amqpURL, amqpManagementURL, redisURL, postgresURL, s3Endpoint, s3Region, s3AccessKeyID, s3SecretAccessKey,
@@ -61,7 +62,7 @@ struct SettingKey: Hashable, Sendable {
         dispatchBatch, windowFactor, reconcileInterval, lease, heartbeat, grace, ingestAddresses, ingestRoots, slack,
         allowAddresses, smtpHost,
         smtpPort, smtpSecurity, smtpUsername, smtpPassword, smtpFrom, smtpTo, linksBase,
-        gatewayAddress, gatewayThreads, gatewayKeys, gatewayMaximumBody, gatewayUpstreamKey,
+        gatewayAddress, gatewayThreads, gatewayKeys, gatewayMaximumBody, gatewayUpstreamKey, gatewayGrace,
     ]
 
     /// Those that are a list in YAML and commas in the environment.
@@ -70,6 +71,7 @@ struct SettingKey: Hashable, Sendable {
     /// The YAML file's lists of mappings.
     static let webhooks = "notify.webhooks"
     static let replicas = "gateway.replicas"
+    static let prices = "gateway.prices"
 
     /// The variable of a webhook's secret: `MARTLET_NOTIFY_WEBHOOK_ON_CALL_SECRET` for `on-call`.
     static func webhookSecret(_ name: String) -> SettingKey {

@@ -7,7 +7,7 @@ enum SettingsShape {
     }
 
     private static let paths =
-        (SettingKey.all.map(\.path) + [SettingKey.webhooks, SettingKey.replicas])
+        (SettingKey.all.map(\.path) + [SettingKey.webhooks, SettingKey.replicas, SettingKey.prices])
         .map { $0.split(separator: ".").map(String.init) }
 
     private static func check(_ node: YAMLNode, prefix: [String], problems: ProblemList) {

@@ -21,6 +21,8 @@ package struct Keys: Sendable {
     var workers: String { prefix + "workers" }
     var pools: String { prefix + "pools" }
     func log(_ id: TaskID, attempt: Int) -> String { prefix + "log:" + id.description + "/" + String(attempt) }
+    func limits(_ key: Int, minute: Int) -> String { prefix + "limits:" + String(key) + ":" + String(minute) }
+    func running(_ key: Int) -> String { prefix + "limits:" + String(key) + ":running" }
 
     /// Channel: something about a run changed.
     func live(_ run: RunID) -> String { prefix + "live:" + run.description }

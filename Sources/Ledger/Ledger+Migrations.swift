@@ -5,7 +5,7 @@ import PostgresClient
 extension Ledger {
     /// Each migration's text; the index plus one is its version. Never edited once released.
     private static let migrations: [[UInt8]] = [
-        PackageResources.migration_0001_sql, PackageResources.migration_0002_sql,
+        PackageResources.migration_0001_sql, PackageResources.migration_0002_sql, PackageResources.migration_0003_sql,
     ]
 
     /// Brings the schema up to date. Safe to call from any number of processes at once.

@@ -118,7 +118,7 @@ extension Ledger {
         return batch.readyPools
     }
 
-    private func audit(
+    func audit(
         _ action: String, subject: String, actor: String, details: JSONValue?, in connection: PostgresConnection
     ) async throws {
         _ = try await connection.query(

@@ -48,4 +48,5 @@ enum SQL {
     static let reconcile = SQLFile(PackageResources.reconcile_sql)
     static let effects = SQLFile(PackageResources.effects_sql)
     static let operate = SQLFile(PackageResources.operate_sql)
+    static let serving = SQLFile(PackageResources.serving_sql)
 }

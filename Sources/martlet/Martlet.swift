@@ -18,7 +18,7 @@ struct Martlet: AsyncParsableCommand {
         subcommands: [
             UpCommand.self, DownCommand.self, StatusCommand.self,
             EventCommand.self, RunCommand.self, FailedCommand.self, PoolCommand.self,
-            PipelineCommand.self, ModelCommand.self, DoctorCommand.self,
+            PipelineCommand.self, ModelCommand.self, KeyCommand.self, UsageCommand.self, DoctorCommand.self,
             ArtifactCommand.self,
             WorkerCommand.self, SchedulerCommand.self, GatewayCommand.self, SupervisorCommand.self, ServersCommand.self,
         ])

@@ -1,6 +1,7 @@
+import Pipeline
 import Synchronization
 
-/// A key and what was taken of its limits, in this gateway.
+/// A key and what was taken of its limits, by this gateway and as far as it knows by the others.
 ///
 /// Minutes are sliding windows: what counts is this minute's, and of the minute before the part that lies less than
 /// sixty seconds back.
@@ -12,27 +13,61 @@ final class KeyState: Sendable {
         let minute: Int
     }
 
-    private struct Window {
-        var minute = 0
+    /// Requests and tokens.
+    struct Amount: Equatable, Sendable {
         var requests = 0
         var tokens = 0
-        var earlierRequests = 0
-        var earlierTokens = 0
 
-        mutating func advance(to now: Int) {
-            guard now != minute else { return }
-            let isNext = now == minute + 1
-            (earlierRequests, earlierTokens) = isNext ? (requests, tokens) : (0, 0)
-            (minute, requests, tokens) = (now, 0, 0)
+        var positive: Amount { Amount(requests: max(0, requests), tokens: max(0, tokens)) }
+
+        static func + (left: Amount, right: Amount) -> Amount {
+            Amount(requests: left.requests + right.requests, tokens: left.tokens + right.tokens)
+        }
+
+        static func - (left: Amount, right: Amount) -> Amount {
+            Amount(requests: left.requests - right.requests, tokens: left.tokens - right.tokens)
         }
     }
 
-    private struct State {
+    /// What this gateway has to tell the others, and has not.
+    struct Report: Equatable, Sendable {
+        let minute: Int
+        let current: Amount
+        /// Of the minute before: what came too late to be told in time.
+        let earlier: Amount
+        let inFlight: Int
+    }
+
+    /// One minute and the one before.
+    fileprivate struct Window {
+        var minute = 0
+        var current = Amount()
+        var earlier = Amount()
+
+        mutating func advance(to now: Int) {
+            guard now != minute else { return }
+            earlier = now == minute + 1 ? current : Amount()
+            current = Amount()
+            minute = now
+        }
+    }
+
+    fileprivate struct State {
         var key: APIKey
-        var window = Window()
+        var own = Window()
+        /// Of `own`, what the others know.
+        var told = Window()
+        /// What the other gateways took.
+        var others = Window()
+        var othersInFlight = 0
         var inFlight = 0
         /// Spent since the ledger was asked, reservations included.
         var spent: Int64 = 0
+        /// Of `spent`, what is in the ledger now and in its next answer.
+        var confirmed: Int64 = 0
+        var awaited: Int64 = 0
+        /// The last minute in which anything happened.
+        var lastMinute = 0
     }
 
     /// Its number in the ledger.
@@ -46,32 +81,28 @@ final class KeyState: Sendable {
 
     var key: APIKey { state.withLock { $0.key } }
 
-    /// Takes over what the ledger says now.
-    func update(_ key: APIKey) {
-        state.withLock { state in
-            if key.monthlySpent != state.key.monthlySpent { state.spent = 0 }
-            state.key = key
-        }
-    }
+    // MARK: Requests
 
     /// Checks all limits and takes what the request will need.
     /// - Parameters:
     ///   - tokens: the prompt's and the answer's, estimated.
     ///   - cost: of these, in millionths.
     ///   - now: seconds since 1970.
+    ///   - isShared: whether the other gateways' share is known.
     func reserve(
-        model: String, tokens: Int, cost: Int64, now: Double
+        model: String, tokens: Int, cost: Int64, now: Double, isShared: Bool
     ) throws(GatewayError) -> (reservation: Reservation, priority: Int) {
         let result: Result<(Reservation, Int), GatewayError> = state.withLock { state in
-            if let error = Self.refusal(&state, model: model, tokens: tokens, cost: cost, now: now) {
+            let minute = Int(now / 60)
+            state.advance(to: minute)
+            state.lastMinute = minute
+            if let error = state.refusal(model: model, tokens: tokens, cost: cost, now: now, isShared: isShared) {
                 return .failure(error)
             }
-            state.window.requests += 1
-            state.window.tokens += tokens
+            state.own.current = state.own.current + Amount(requests: 1, tokens: tokens)
             state.inFlight += 1
             state.spent += cost
-            return .success(
-                (Reservation(tokens: tokens, cost: cost, minute: state.window.minute), state.key.priority))
+            return .success((Reservation(tokens: tokens, cost: cost, minute: minute), state.key.limits.priority))
         }
         let (reservation, priority) = try result.get()
         return (reservation, priority)
@@ -82,57 +113,150 @@ final class KeyState: Sendable {
         state.withLock { state in
             state.inFlight -= 1
             state.spent += cost - reservation.cost
-            let difference = tokens - reservation.tokens
-            if state.window.minute == reservation.minute {
-                state.window.tokens += difference
-            } else if state.window.minute == reservation.minute + 1 {
-                state.window.earlierTokens += difference
+            let difference = Amount(requests: 0, tokens: tokens - reservation.tokens)
+            if state.own.minute == reservation.minute {
+                state.own.current = state.own.current + difference
+            } else if state.own.minute == reservation.minute + 1 {
+                state.own.earlier = state.own.earlier + difference
             }
         }
     }
 
-    private static func refusal(
-        _ state: inout State, model: String, tokens: Int, cost: Int64, now: Double
+    // MARK: The other gateways
+
+    /// What is to be told; nil when nothing happened for a while.
+    /// - Parameter now: seconds since 1970.
+    func report(now: Double) -> Report? {
+        state.withLock { state in
+            let minute = Int(now / 60)
+            state.advance(to: minute)
+            let limits = state.key.limits
+            let isLimited =
+                limits.requestsPerMinute != nil || limits.tokensPerMinute != nil || limits.concurrent != nil
+            guard isLimited, state.inFlight > 0 || minute - state.lastMinute <= 2 else { return nil }
+            return Report(
+                minute: minute, current: state.own.current - state.told.current,
+                earlier: state.own.earlier - state.told.earlier, inFlight: state.inFlight)
+        }
+    }
+
+    /// Takes the sums of all gateways, this one's report included.
+    func take(_ report: Report, current: Amount, earlier: Amount, inFlight: Int) {
+        state.withLock { state in
+            state.told.advance(to: state.own.minute)
+            if state.told.minute == report.minute {
+                state.told.current = state.told.current + report.current
+                state.told.earlier = state.told.earlier + report.earlier
+                state.others.minute = report.minute
+                // Below zero where Redis has forgotten what was told.
+                state.others.current = (current - state.told.current).positive
+                state.others.earlier = (earlier - state.told.earlier).positive
+            } else if state.told.minute == report.minute + 1 {
+                state.told.earlier = state.told.earlier + report.current
+                state.others.minute = report.minute + 1
+                state.others.earlier = (current - state.told.earlier).positive
+                state.others.current = Amount()
+            }
+            state.othersInFlight = max(0, inFlight - report.inFlight)
+        }
+    }
+
+    /// Nobody tells any more what the others take.
+    func forgetOthers() {
+        state.withLock { state in
+            state.others = Window()
+            state.othersInFlight = 0
+        }
+    }
+
+    // MARK: The ledger
+
+    /// The ledger is about to be asked: what it has now will be in its answer.
+    func expectUpdate() {
+        state.withLock { state in state.awaited = state.confirmed }
+    }
+
+    /// Takes over what the ledger said.
+    func update(_ key: APIKey) {
+        state.withLock { state in
+            state.spent -= state.awaited
+            state.confirmed -= state.awaited
+            state.awaited = 0
+            state.key = key
+        }
+    }
+
+    /// The ledger has so much more of what this key spent.
+    func confirm(cost: Int64) {
+        state.withLock { state in state.confirmed += cost }
+    }
+}
+
+extension KeyState.State {
+    fileprivate mutating func advance(to minute: Int) {
+        own.advance(to: minute)
+        told.advance(to: minute)
+        others.advance(to: minute)
+    }
+
+    fileprivate func refusal(
+        model: String, tokens: Int, cost: Int64, now: Double, isShared: Bool
     ) -> GatewayError? {
-        let key = state.key
-        if let expires = key.expires, now >= expires { return .unknownKey }
-        if !key.models.isEmpty, !key.models.contains(model) {
+        let limits = key.limits
+        if let expires = limits.expires, now >= expires.seconds { return .unknownKey }
+        if !limits.models.isEmpty, !limits.models.contains(model) {
             return GatewayError(
                 403, type: "permission_error", code: "model_not_allowed", parameter: "model",
-                "this key may not ask the model '\(model)'; it may ask \(key.models.joined(separator: ", "))")
+                "this key may not ask the model '\(model)'; it may ask \(limits.models.joined(separator: ", "))")
         }
-        if let limit = key.concurrent, state.inFlight >= limit {
+        if !isShared, limits.onFailure == .closed {
+            return .unavailable(
+                code: "limits_unavailable", retryAfter: 5,
+                "this key's limits cannot be checked at present, and it is set to be refused then")
+        }
+        let running = inFlight + othersInFlight
+        if let limit = limits.concurrent, running >= limit {
             return .limited(
-                code: "concurrency_limit", retryAfter: 1,
-                "this key has \(state.inFlight) requests running, as many as it may")
+                code: "concurrent_requests", retryAfter: 1,
+                "this key has \(running) requests running, as many as it may")
         }
-        let minute = Int(now / 60)
-        state.window.advance(to: minute)
-        let second = Int(now) - minute * 60
+        let second = Int(now) - own.minute * 60
         // The part of the minute before that still counts.
         let weight = 60 - second
-        if let limit = key.requestsPerMinute {
-            let used = state.window.requests + state.window.earlierRequests * weight / 60
+        let (current, earlier) = (own.current + others.current, own.earlier + others.earlier)
+        if let limit = limits.requestsPerMinute {
+            let used = current.requests + earlier.requests * weight / 60
             if used >= limit {
                 return .limited(
-                    code: "requests_per_minute", retryAfter: max(1, 60 - second),
+                    code: "requests_per_minute",
+                    retryAfter: Self.wait(used + 1 - limit, current.requests, earlier.requests, second),
                     "this key has sent \(used) requests within a minute and may send \(limit)")
             }
         }
-        if let limit = key.tokensPerMinute {
-            let used = state.window.tokens + state.window.earlierTokens * weight / 60
+        if let limit = limits.tokensPerMinute {
+            let used = current.tokens + earlier.tokens * weight / 60
             if used + tokens > limit {
                 return .limited(
-                    code: "tokens_per_minute", retryAfter: max(1, 60 - second),
+                    code: "tokens_per_minute",
+                    retryAfter: Self.wait(used + tokens - limit, current.tokens, earlier.tokens, second),
                     "this key has used or reserved \(used) tokens within a minute, this request may need \(tokens), "
                         + "and \(limit) are allowed")
             }
         }
-        if let budget = key.monthlyBudget, key.monthlySpent + state.spent + cost > budget {
+        if let budget = limits.monthlyBudget, key.monthlySpent + spent + cost > budget {
             return GatewayError(
                 429, type: "insufficient_quota", code: "monthly_budget",
                 "this key's budget of the month is used up; it can be raised with martlet key")
         }
         return nil
+    }
+
+    /// Seconds until so much of the window has passed out of it.
+    private static func wait(_ excess: Int, _ current: Int, _ earlier: Int, _ second: Int) -> Int {
+        // In the rest of this minute `earlier` goes, evenly; in the next one `current`.
+        if earlier > 0, excess * 60 <= earlier * (60 - second) { return max(1, (excess * 60 + earlier - 1) / earlier) }
+        let left = excess - earlier * (60 - second) / 60
+        guard current > 0 else { return 60 - second }
+        return min(120, 60 - second + max(1, left * 60 / current))
     }
 }

@@ -334,7 +334,10 @@ final class ClientConnection: ChannelInboundHandler {
         let found = bytes.withUnsafeReadableBytes { bytes in
             keys.find(UnsafeRawBufferPointer(rebasing: bytes[place]), in: core.keys)
         }
-        guard let found else { throw .unknownKey }
+        guard let found else {
+            guard core.keys.isLoaded else { throw .keysUnknown }
+            throw .unknownKey
+        }
         return found
     }
 
@@ -362,7 +365,8 @@ final class ClientConnection: ChannelInboundHandler {
         if let key, endpoint.isGeneration {
             let cost = price.cost(TokenUse(prompt: inspection.estimatedPromptTokens, completion: expected))
             let taken = try key.reserve(
-                model: deployment.model, tokens: tokens, cost: cost, now: loop.secondsSince1970)
+                model: deployment.model, tokens: tokens, cost: cost, now: loop.secondsSince1970,
+                isShared: core.keys.isShared)
             reservation = taken.reservation
             level = taken.priority
         }

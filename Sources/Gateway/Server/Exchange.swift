@@ -37,6 +37,8 @@ final class Exchange {
     private let total: NIODeadline
     private(set) var deadline: NIODeadline
     private var sentAt = NIODeadline.now()
+    /// What it takes, in the journal; from the moment on that it is sent.
+    private var slot: UsageSlot?
 
     private var core: GatewayCore { loop.core }
     private var timeouts: GatewayTimeouts { loop.core.configuration.timeouts }
@@ -127,6 +129,11 @@ final class Exchange {
     private func send(on connection: UpstreamConnection) {
         phase = .sent
         upstream = connection
+        if slot == nil, request.endpoint.isGeneration {
+            slot = core.journal?.begin(
+                key: request.key?.id ?? 0, model: request.deployment.model, version: request.deployment.version,
+                prompt: request.inspection.estimatedPromptTokens, second: Int(loop.secondsSince1970))
+        }
         sentAt = .now()
         deadline = min(total, sentAt + TimeAmount(timeouts.firstToken))
         connection.send(request.encoded(for: connection.replica, client.allocator), for: self)
@@ -178,6 +185,7 @@ final class Exchange {
         if filter != nil {
             var out = client.allocator.buffer(capacity: content.readableBytes)
             filter?.feed(content, into: &out)
+            if let filter { slot?.progress(completion: filter.pieces) }
             writeContent(out)
         } else {
             keepTail(content)
@@ -362,12 +370,7 @@ final class Exchange {
         if let key = request.key, let reservation = request.reservation {
             key.settle(reservation, tokens: use.prompt + use.completion, cost: cost)
         }
-        if request.endpoint.isGeneration {
-            core.usage.record(
-                UsageRecord(
-                    key: request.key?.id ?? 0, deployment: request.deployment.id, endpoint: request.endpoint,
-                    status: status, use: use, cost: cost, isPartial: isPartial))
-        }
+        slot?.finish(status: status, use: use, cost: cost, isPartial: isPartial)
         series.duration.recordNanoseconds((NIODeadline.now() - request.received).nanoseconds)
         if use.prompt > 0 { series.promptTokens.increment(by: use.prompt) }
         if use.completion > 0 { series.completionTokens.increment(by: use.completion) }

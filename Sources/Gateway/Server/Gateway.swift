@@ -1,6 +1,9 @@
+package import Coordination
+package import Ledger
 package import Logging
 import NIOCore
 import NIOPosix
+package import Pipeline
 
 /// A gateway: listens, passes requests on to replicas and their answers back.
 package final class Gateway: Sendable {
@@ -28,10 +31,16 @@ package final class Gateway: Sendable {
     }
 
     /// Starts listening.
+    /// - Parameters:
+    ///   - prices: what tokens cost.
+    ///   - journalFolder: where it is written down what requests take, on a disk that outlives the process; nil for
+    ///     not at all.
     package static func start(
-        _ configuration: GatewayConfiguration, prices: PriceTable = PriceTable(), logger: Logger
+        _ configuration: GatewayConfiguration, prices: PriceTable = PriceTable(), journalFolder: String? = nil,
+        logger: Logger
     ) async throws -> Gateway {
-        let core = GatewayCore(configuration: configuration, prices: prices, logger: logger)
+        let journal = try journalFolder.map { try UsageJournal.make(in: $0, prices: prices) }
+        let core = GatewayCore(configuration: configuration, prices: prices, journal: journal, logger: logger)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.threads)
         var loops: [Loop] = []
         for loop in group.makeIterator() {
@@ -76,6 +85,57 @@ package final class Gateway: Sendable {
     /// Sets the keys that are known.
     package func setKeys(_ keys: [APIKey]) {
         core.keys.update(keys)
+    }
+
+    /// Why it cannot serve yet; nil when it can.
+    package var notReady: String? {
+        if core.configuration.requiresKeys, !core.keys.isLoaded { return "the keys are not known yet" }
+        if core.modelNames.isEmpty { return "no model server is known" }
+        return nil
+    }
+
+    /// Keeps what the gateway knows and what others know of it up to date, until it is cancelled.
+    /// - Parameters:
+    ///   - ledger: has the keys, and gets what was used.
+    ///   - coordinator: where the gateways compare what they took of the keys' limits.
+    ///   - name: this gateway's, unlike the others'.
+    package func follow(ledger: Ledger, coordinator: Coordinator, name: String) async {
+        let follower = KeyFollower(table: core.keys, ledger: ledger, log: core.log)
+        let sync = LimitSync(table: core.keys, coordinator: coordinator, name: name, log: core.log)
+        let flusher = flusher(ledger)
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await follower.run() }
+            group.addTask { await sync.run() }
+            if let flusher { group.addTask { await flusher.run() } }
+        }
+    }
+
+    /// Brings what was used to the ledger, at the end; what it does not take stays in the journal for the next process.
+    package func settle(ledger: Ledger) async throws {
+        guard let journal = core.journal, let flusher = flusher(ledger) else { return }
+        try await flusher.flush(journal)
+        journal.remove()
+    }
+
+    private func flusher(_ ledger: Ledger) -> UsageFlusher? {
+        core.journal.map { journal in
+            UsageFlusher(
+                journal: journal, parent: journal.parent, prices: core.prices, keys: core.keys, ledger: ledger,
+                log: core.log)
+        }
+    }
+
+    /// Takes no further requests and waits until those that run have ended, or the time is over.
+    package func drain(within limit: Duration) async {
+        try? await channel.close().get()
+        for loop in loops { loop.loop.execute { loop.state.value.drain() } }
+        let end = ContinuousClock.now + limit
+        while ContinuousClock.now < end {
+            var count = 0
+            for loop in loops { count += (try? await loop.loop.submit { loop.state.value.clientCount }.get()) ?? 0 }
+            if count == 0 { return }
+            try? await Task.sleep(for: .milliseconds(20))
+        }
     }
 
     /// Stops listening, closes the connections and ends the threads.

@@ -6,7 +6,8 @@ final class GatewayCore: Sendable {
     let configuration: GatewayConfiguration
     let admission: Admission
     let keys = KeyTable()
-    let usage = UsageBook()
+    /// Where it is written down what requests take; nil where nobody asks for it.
+    let journal: UsageJournal?
     let prices: PriceTable
     let metrics: GatewayMetrics
     let log: Logger
@@ -19,7 +20,8 @@ final class GatewayCore: Sendable {
 
     private let routing = Mutex(Routing())
 
-    init(configuration: GatewayConfiguration, prices: PriceTable, logger: Logger) {
+    init(configuration: GatewayConfiguration, prices: PriceTable, journal: UsageJournal?, logger: Logger) {
+        self.journal = journal
         self.configuration = configuration
         self.prices = prices
         log = logger

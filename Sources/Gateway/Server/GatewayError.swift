@@ -42,6 +42,9 @@ extension GatewayError {
         401, type: "authentication_error", code: "invalid_api_key",
         "the API key is unknown, revoked or expired; ask whoever runs this gateway for another")
 
+    static let keysUnknown = GatewayError.unavailable(
+        code: "keys_unavailable", retryAfter: 2, "this gateway has just started and does not know the keys yet")
+
     static func limited(code: String, retryAfter: Int, _ message: String) -> GatewayError {
         var error = GatewayError(429, type: "rate_limit_exceeded", code: code, message)
         error.retryAfter = retryAfter

@@ -1,3 +1,5 @@
+import Pipeline
+
 /// The answer of `/v1/models`.
 enum ModelList {
     /// - Parameters:
@@ -5,9 +7,9 @@ enum ModelList {
     ///   - key: whose list it is; nil without keys.
     static func body(_ names: [String], for key: APIKey?) -> String {
         let allowed = names.filter { name in
-            guard let key, !key.models.isEmpty else { return true }
+            guard let key, !key.limits.models.isEmpty else { return true }
             let model = name.prefix { $0 != "@" && $0 != ":" }
-            return key.models.contains(String(model))
+            return key.limits.models.contains(String(model))
         }
         let entries = allowed.map { name in
             "{\"id\":\(JSONText.quoted(name)),\"object\":\"model\",\"created\":0,\"owned_by\":\"martlet\"}"

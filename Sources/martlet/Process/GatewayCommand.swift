@@ -1,6 +1,9 @@
 import ArgumentParser
 import Configuration
+import Coordination
 import Gateway
+import Glibc
+import Ledger
 import Logging
 import Telemetry
 
@@ -28,7 +31,13 @@ struct GatewayCommand: AsyncParsableCommand {
                 threads: settings.gateway.threads)
             configuration.limits.body = settings.gateway.maximumBody
             configuration.requiresKeys = settings.gateway.keys == .required
-            let gateway = try await Gateway.start(configuration, logger: logger)
+            let services = Services(configuration: settings, name: "martlet gateway", logger: logger)
+            let ledger = try services.ledger(connections: 3)
+            let coordinator = try services.coordinator()
+            let state = try AbsolutePath.of(settings.paths.state)
+            let gateway = try await Gateway.start(
+                configuration, prices: PriceTable(settings.gateway.prices), journalFolder: state + "/gateway/usage",
+                logger: logger)
             gateway.route(
                 settings.gateway.replicas.map { replica in
                     ReplicaConfiguration(
@@ -36,15 +45,57 @@ struct GatewayCommand: AsyncParsableCommand {
                         port: replica.port, servedName: replica.servedName, maximumInFlight: replica.maximumInFlight,
                         credential: settings.gateway.upstreamKey?.value)
                 })
-            let health = try await ProcessSetup.serve(settings.http, registry: registry, checks: [], logger: logger)
+            let health = try await ProcessSetup.serve(
+                settings.http, registry: registry,
+                checks: [
+                    ReadinessCheck("gateway") {
+                        if let reason = gateway.notReady { throw NotReady(description: reason) }
+                    }
+                ], logger: logger)
             logger.notice("gateway ready", metadata: ["port": "\(gateway.port)"])
+            let name = "\(getpid())@\(ProcessSetup.host)"
+            // Both unstructured: beside the requests, until a signal.
+            let following = Task { await gateway.follow(ledger: ledger, coordinator: coordinator, name: name) }
+            let tidying = Task { await StartupPages.release { gateway.notReady == nil } }
+            defer { tidying.cancel() }
             let (ended, stop) = AsyncStream.makeStream(of: Void.self)
             let signals = life.signals { stop.finish() }
             for await _ in ended {}
             withExtendedLifetime(signals) {}
+            logger.notice("gateway draining")
+            await gateway.drain(within: .seconds(settings.gateway.grace))
+            following.cancel()
+            await following.value
             await gateway.stop()
+            do {
+                try await gateway.settle(ledger: ledger)
+            } catch {
+                logger.warning(
+                    "the ledger does not take the usage now; the next gateway with this state folder brings it there",
+                    metadata: ["error": "\(error)"])
+            }
             await health.stop()
             logger.notice("gateway stopped")
         }
+    }
+}
+
+extension PriceTable {
+    /// From what an hour of a machine costs, and how many tokens it does in it.
+    init(_ prices: [MartletConfiguration.Gateway.Price]) {
+        func price(_ price: MartletConfiguration.Gateway.Price) -> Price {
+            func millionths(_ rate: Double) -> Int64 {
+                // Per million tokens: an hour's price over the millions of tokens of that hour.
+                Int64((price.hour * 1_000_000 / (rate * 3_600 / 1_000_000)).rounded(.up))
+            }
+            return Price(
+                prompt: millionths(price.promptRate), cached: millionths(price.cachedRate),
+                completion: millionths(price.completionRate))
+        }
+        self.init(
+            byModel: Dictionary(
+                prices.filter { $0.model != "*" }.map { ($0.model, price($0)) }, uniquingKeysWith: { first, _ in first }
+            ),
+            fallback: prices.first { $0.model == "*" }.map(price) ?? Price(prompt: 0, cached: 0, completion: 0))
     }
 }

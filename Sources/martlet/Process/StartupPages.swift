@@ -1,6 +1,5 @@
 import FoundationEssentials
 import Glibc
-import WorkerRuntime
 
 /// Gives back the program's own code that only starting has touched.
 ///
@@ -8,10 +7,10 @@ import WorkerRuntime
 /// surrounds every page that was ever touched, and keeps it mapped. The pages are the file's, so nothing is lost: what
 /// runs again is mapped again. Only the executable part is given back; the others hold relocations of this process.
 enum StartupPages {
-    /// Once the worker takes tasks and has been left alone for a moment.
-    static func release(whenReady worker: Worker) async {
+    /// Once the process does its work and has been left alone for a moment.
+    static func release(when isReady: @Sendable () -> Bool) async {
         do {
-            while !worker.isReady { try await Task.sleep(for: .milliseconds(200)) }
+            while !isReady() { try await Task.sleep(for: .milliseconds(200)) }
             try await Task.sleep(for: .seconds(1))
         } catch {
             return

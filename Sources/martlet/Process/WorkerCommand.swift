@@ -89,7 +89,7 @@ struct WorkerCommand: AsyncParsableCommand {
                 try await broker.client.connect()
             }
             // Unstructured: beside the work, and over long before it.
-            let tidying = Task { await StartupPages.release(whenReady: worker) }
+            let tidying = Task { await StartupPages.release { worker.isReady } }
             defer { tidying.cancel() }
             try await worker.run()
             withExtendedLifetime((signals, work)) {}
