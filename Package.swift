@@ -132,7 +132,7 @@ let package = Package(
             "GatewayTests",
             [
                 "Gateway", "HTTPWire", "Pipeline", .product(name: "NIOCore", package: "swift-nio"),
-                .product(name: "NIOPosix", package: "swift-nio"), log,
+                .product(name: "NIOPosix", package: "swift-nio"), log, crypto,
             ]),
         tests("PipelineTests", ["Pipeline"]),
         tests("IngestStageTests", ["IngestStage", "Pipeline", crypto]),

@@ -1,3 +1,5 @@
+package import NIOCore
+
 /// How a gateway listens, what it bounds and whom it asks.
 package struct GatewayConfiguration: Sendable {
     package var host: String
@@ -29,6 +31,9 @@ package struct GatewayLimits: Sendable {
     package var depth = 64
     /// Bytes of further requests that are taken from a client before the one before is answered.
     package var pipelined = 65_536
+    /// Bytes of an answer that the kernel keeps on the way to a client that takes none; by itself it would let several
+    /// megabytes pile up on each connection.
+    package var socketBuffer = SocketOptionValue(256 << 10)
     /// Of one model version: requests that wait for a place, all keys together.
     package var queued = 2_000
     /// Of one model version: requests of one key that wait.

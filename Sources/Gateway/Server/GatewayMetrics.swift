@@ -35,6 +35,12 @@ final class GatewayMetrics: Sendable {
         }
     }
 
+    /// Versions and endpoints that were asked for.
+    var seriesCount: Int { series.withLock { $0.count } }
+
+    /// Why requests were answered here.
+    var refusalReasons: Set<String> { refused.withLock { Set($0.keys) } }
+
     /// Counts a request that was answered here, by the reason.
     func refuse(_ error: GatewayError) {
         let reason = error.code ?? error.type

@@ -63,6 +63,7 @@ final class LoopState {
         ClientBootstrap(group: loop)
             .connectTimeout(TimeAmount(core.configuration.timeouts.connect))
             .channelOption(.socketOption(.tcp_nodelay), value: 1)
+            .channelOption(.socketOption(.so_rcvbuf), value: core.configuration.limits.socketBuffer)
             .channelOption(.maxMessagesPerRead, value: 1)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {

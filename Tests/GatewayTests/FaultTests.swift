@@ -1,0 +1,312 @@
+import NIOCore
+import Testing
+
+@testable import Gateway
+
+/// Clients and model servers that go, stall or fail.
+@Suite(.timeLimit(.minutes(2))) struct FaultTests {
+    /// What is left of a request is ended at the model server when its client goes.
+    private enum Moment: CaseIterable, Sendable {
+        case beforeHeaders
+        case betweenChunks
+        case atTheLastChunk
+    }
+
+    @Test(arguments: Moment.allCases)
+    private func aClientThatGoesEndsItsRequestAtOnce(_ moment: Moment) async throws {
+        let arrived = Signal()
+        let ended = Signal()
+        try await ScriptedUpstream.with { peer in
+            _ = try await peer.readRequest()
+            if moment != .beforeHeaders {
+                try await peer.beginEvents()
+                try await peer.sendEvent(TestGateway.event("Hello"))
+            }
+            if moment == .atTheLastChunk { try await peer.sendChunk("data: [DONE]\n\n") }
+            arrived.fire()
+            _ = try await peer.readToEnd()
+            ended.fire()
+        } _: { upstream in
+            try await TestGateway.with(upstreams: [upstream.port]) { gateway in
+                let left = try await WirePeer.connect(port: gateway.port) { client in
+                    try await client.send(TestGateway.request(TestGateway.stream))
+                    _ = await arrived.wait()
+                    if moment == .betweenChunks { _ = try await client.read(until: "Hello") }
+                    if moment == .atTheLastChunk { _ = try await client.read(until: "[DONE]") }
+                    let left = ContinuousClock.now
+                    await client.close()
+                    return left
+                }
+                let delay = await ended.wait() - left
+                #expect(delay < .milliseconds(50), "\(delay)")
+                #expect(gateway.core.admission.load(of: 0).inFlight == 0)
+            }
+        }
+    }
+
+    @Test func aPlaceIsHeldUntilTheStreamHasEnded() async throws {
+        let (began, goOn) = (Signal(), Signal())
+        try await ScriptedUpstream.with { peer in
+            while true {
+                let (_, body) = try await peer.readRequest()
+                guard body.contains(#""stream":true"#) else {
+                    try await peer.answer(TestGateway.answer)
+                    continue
+                }
+                try await peer.beginEvents()
+                try await peer.sendEvent(TestGateway.event("Hello"))
+                began.fire()
+                _ = await goOn.wait()
+                try await peer.send("0\r\n\r\n")
+            }
+        } _: { upstream in
+            try await TestGateway.with(upstreams: [upstream.port], maximumInFlight: 1) { gateway in
+                try await WirePeer.connect(port: gateway.port) { first in
+                    try await first.send(TestGateway.request(TestGateway.stream))
+                    _ = await began.wait()
+                    _ = try await first.read(until: "Hello")
+                    try await withThrowingTaskGroup(of: ContinuousClock.Instant.self) { group in
+                        group.addTask {
+                            try await WirePeer.connect(port: gateway.port) { second in
+                                try await second.send(TestGateway.request())
+                                #expect(try await second.readResponse().body == TestGateway.answer)
+                                return .now
+                            }
+                        }
+                        while gateway.core.admission.load(of: 0).waiting == 0 { await Task.yield() }
+                        #expect(gateway.core.admission.load(of: 0).inFlight == 1)
+                        let released = ContinuousClock.now
+                        goOn.fire()
+                        let answered = try await group.next() ?? .now
+                        #expect(answered > released)
+                    }
+                    _ = try await first.read(until: "0\r\n\r\n")
+                }
+            }
+        }
+    }
+
+    @Test func whoLeavesTheQueueIsGone() async throws {
+        let began = Signal()
+        try await ScriptedUpstream.with { peer in
+            _ = try await peer.readRequest()
+            began.fire()
+            _ = try await peer.readToEnd()
+        } _: { upstream in
+            try await TestGateway.with(upstreams: [upstream.port], maximumInFlight: 1) { gateway in
+                try await WirePeer.connect(port: gateway.port) { first in
+                    try await first.send(TestGateway.request())
+                    _ = await began.wait()
+                    try await WirePeer.connect(port: gateway.port) { second in
+                        try await second.send(TestGateway.request())
+                        while gateway.core.admission.load(of: 0).waiting == 0 { await Task.yield() }
+                        await second.close()
+                    }
+                    while gateway.core.admission.load(of: 0).waiting > 0 { await Task.yield() }
+                    #expect(gateway.core.admission.load(of: 0).inFlight == 1)
+                }
+            }
+        }
+    }
+
+    @Test func aFullQueueAndALongWaitAreToldWithATimeToComeBack() async throws {
+        try await ScriptedUpstream.with { peer in
+            _ = try await peer.readToEnd()
+        } _: { upstream in
+            try await TestGateway.with(upstreams: [upstream.port], maximumInFlight: 1) {
+                $0.limits.queued = 1
+                $0.timeouts.queue = .milliseconds(600)
+            } _: { gateway in
+                try await WirePeer.connect(port: gateway.port) { first in
+                    try await first.send(TestGateway.request())
+                    while gateway.core.admission.load(of: 0).inFlight == 0 { await Task.yield() }
+                    try await WirePeer.connect(port: gateway.port) { second in
+                        try await second.send(TestGateway.request())
+                        while gateway.core.admission.load(of: 0).waiting == 0 { await Task.yield() }
+                        try await WirePeer.connect(port: gateway.port) { third in
+                            try await third.send(TestGateway.request())
+                            let (head, body) = try await third.readResponse()
+                            #expect(head.hasPrefix("HTTP/1.1 429 ") && head.contains("retry-after: "))
+                            #expect(body.contains(#""code":"queue_full""#))
+                        }
+                        let (head, body) = try await second.readResponse()
+                        #expect(head.hasPrefix("HTTP/1.1 503 ") && head.contains("retry-after: "))
+                        #expect(body.contains(#""code":"queue_timeout""#))
+                    }
+                }
+            }
+        }
+    }
+
+    /// What a slow client does not take stays where it is made; nobody else is slowed down.
+    @Test func aSlowReaderHoldsBackItsOwnStreamOnly() async throws {
+        let piece = String(repeating: "x", count: 16_000)
+        let total = 4_000
+        let sent = Progress()
+        try await ScriptedUpstream.with { peer in
+            while true {
+                let (_, body) = try await peer.readRequest()
+                guard body.contains(#""stream":true"#) else {
+                    try await peer.answer(TestGateway.answer)
+                    continue
+                }
+                try await peer.beginEvents()
+                for _ in 0..<total {
+                    try await peer.sendEvent(TestGateway.event(piece))
+                    sent.add()
+                }
+                try await peer.send("0\r\n\r\n")
+            }
+        } _: { upstream in
+            try await TestGateway.with(upstreams: [upstream.port]) { gateway in
+                try await WirePeer.connect(port: gateway.port, isReading: false, receiveBuffer: 65_536) { slow in
+                    try await slow.send(TestGateway.request(TestGateway.stream))
+                    await sent.waitUntilItStands()
+                    // 64 MB are on their way; what is in the kernel's buffers and the gateway's is a few.
+                    #expect(sent.count < total / 4, "\(sent.count) of \(total)")
+                    try await WirePeer.connect(port: gateway.port) { other in
+                        for _ in 0..<20 {
+                            try await other.send(TestGateway.request())
+                            #expect(try await other.readResponse().body == TestGateway.answer)
+                        }
+                    }
+                    await slow.setReading(true)
+                    _ = try await slow.read(until: "\r\n\r\n")
+                    var count = 0
+                    let event = "data: \(TestGateway.event(piece))\n\n"
+                    while count < total * event.utf8.count {
+                        // CR LF is one character.
+                        let size = try await slow.read(until: "\r\n").dropLast(1)
+                        let length = try #require(Int(size, radix: 16))
+                        count += try await slow.read(count: length + 2).readableBytes - 2
+                    }
+                    #expect(count == total * event.utf8.count)
+                }
+            }
+        }
+    }
+
+    @Test func aModelServerThatDiesInItsStreamIsToldByAnEvent() async throws {
+        let requests = Progress()
+        try await ScriptedUpstream.with { peer in
+            _ = try await peer.readRequest()
+            requests.add()
+            try await peer.beginEvents()
+            try await peer.sendEvent(TestGateway.event("Hello"))
+            await peer.close()
+        } _: { upstream in
+            try await TestGateway.with(upstreams: [upstream.port, upstream.port]) { gateway in
+                try await WirePeer.connect(port: gateway.port) { client in
+                    try await client.send(TestGateway.request(TestGateway.stream))
+                    let text = try await client.readToEnd()
+                    #expect(text.contains("Hello"))
+                    #expect(text.contains(#"data: {"error":{"message":"#) && text.contains(#""code":"upstream_closed""#))
+                    #expect(text.hasSuffix("}}\n\n\r\n0\r\n\r\n") && !text.contains("[DONE]"))
+                    // Nothing is asked again once an answer has begun.
+                    #expect(requests.count == 1)
+                }
+            }
+        }
+    }
+
+    @Test func anAnswerThatIsCutIsNoWholeAnswer() async throws {
+        try await ScriptedUpstream.with { peer in
+            _ = try await peer.readRequest()
+            try await peer.send("HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{\"half\":")
+            await peer.close()
+        } _: { upstream in
+            try await TestGateway.with(upstreams: [upstream.port]) { gateway in
+                try await WirePeer.connect(port: gateway.port) { client in
+                    try await client.send(TestGateway.request())
+                    let text = try await client.readToEnd()
+                    #expect(text.contains("content-length: 1000") && text.hasSuffix("{\"half\":"))
+                }
+            }
+        }
+    }
+
+    @Test func beforeTheFirstByteAnotherReplicaIsAsked() async throws {
+        let failed = Progress()
+        try await ScriptedUpstream.with { peer in
+            _ = try await peer.readRequest()
+            failed.add()
+            await peer.close()
+        } _: { broken in
+            try await ScriptedUpstream.with { peer in
+                while true {
+                    _ = try await peer.readRequest()
+                    try await peer.answer(TestGateway.answer)
+                }
+            } _: { whole in
+                try await TestGateway.with(upstreams: [broken.port, whole.port]) { gateway in
+                    try await WirePeer.connect(port: gateway.port) { client in
+                        for index in 0..<20 {
+                            // Other beginnings go to other replicas.
+                            try await client.send(TestGateway.request(#"{"model":"m","prompt":"\#(index)"}"#))
+                            #expect(try await client.readResponse().body == TestGateway.answer)
+                        }
+                    }
+                    #expect(failed.count > 0)
+                }
+            }
+        }
+    }
+
+    @Test func whereNobodyListensTheErrorSaysSo() async throws {
+        let port = try await ScriptedUpstream.with { _ in } _: { $0.port }
+        try await TestGateway.with(upstreams: [port]) { gateway in
+            try await WirePeer.connect(port: gateway.port) { client in
+                try await client.send(TestGateway.request())
+                let (head, body) = try await client.readResponse()
+                #expect(head.hasPrefix("HTTP/1.1 502 ") && body.contains(#""code":"upstream_unreachable""#))
+            }
+        }
+    }
+
+    @Test(arguments: [
+        "garbage\r\n\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nx",
+        "HTTP/1.1 101 Switching Protocols\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nx: \(String(repeating: "y", count: 70_000))\r\n\r\n",
+    ])
+    func anAnswerThatIsNoHTTPIsABadGateway(_ answer: String) async throws {
+        try await ScriptedUpstream.with { peer in
+            _ = try await peer.readRequest()
+            try await peer.send(answer)
+            _ = try await peer.readToEnd()
+        } _: { upstream in
+            try await TestGateway.with(upstreams: [upstream.port]) { gateway in
+                try await WirePeer.connect(port: gateway.port) { client in
+                    try await client.send(TestGateway.request())
+                    let (head, body) = try await client.readResponse()
+                    #expect(head.hasPrefix("HTTP/1.1 502 ") && body.contains("bad_upstream_response"))
+                }
+            }
+        }
+    }
+
+    @Test func silenceIsBounded() async throws {
+        try await ScriptedUpstream.with { peer in
+            let (_, body) = try await peer.readRequest()
+            if body.contains("begin") {
+                try await peer.beginEvents()
+                try await peer.sendEvent(TestGateway.event("Hello"))
+            }
+            _ = try await peer.readToEnd()
+        } _: { upstream in
+            try await TestGateway.with(upstreams: [upstream.port]) {
+                $0.timeouts.firstToken = .milliseconds(300)
+                $0.timeouts.betweenTokens = .milliseconds(300)
+            } _: { gateway in
+                try await WirePeer.connect(port: gateway.port) { client in
+                    try await client.send(TestGateway.request())
+                    let (head, body) = try await client.readResponse()
+                    #expect(head.hasPrefix("HTTP/1.1 504 ") && body.contains("first_token_timeout"))
+                    try await client.send(
+                        TestGateway.request(#"{"model":"m","stream":true,"prompt":"begin"}"#))
+                    let text = try await client.readToEnd()
+                    #expect(text.contains("Hello") && text.contains("token_timeout"))
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,245 @@
+import Crypto
+import NIOCore
+import Pipeline
+import Testing
+
+@testable import Gateway
+
+/// What is never passed on, and what clients are told instead.
+@Suite(.timeLimit(.minutes(2))) struct RefusalTests {
+    /// A gateway before a model server that must not be asked.
+    private static func withGateway(
+        _ change: (inout GatewayConfiguration) -> Void = { _ in }, _ body: (Gateway) async throws -> Void
+    ) async throws {
+        let asked = Progress()
+        try await ScriptedUpstream.with { peer in
+            if (try? await peer.read(count: 1)) != nil { asked.add() }
+        } _: { upstream in
+            try await TestGateway.with(upstreams: [upstream.port], change, body)
+        }
+        #expect(asked.count == 0)
+    }
+
+    private static func exchange(_ gateway: Gateway, _ text: String) async throws -> String {
+        try await WirePeer.connect(port: gateway.port) { client in
+            try await client.send(text)
+            return try await client.readToEnd()
+        }
+    }
+
+    /// Requests that a server behind might read otherwise; after each the connection ends, so that nothing hidden in it
+    /// becomes a request of its own.
+    @Test(arguments: [
+        "POST /v1/completions HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "POST /v1/completions HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef",
+        "POST /v1/completions HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+        "POST /v1/completions HTTP/1.1\r\nHost: h\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+        "POST /v1/completions HTTP/1.1\r\nHost: h\r\nTransfer-Encoding:\u{b}chunked\r\n\r\n0\r\n\r\n",
+        "POST /v1/completions HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5;\nabcde\r\n0\r\n\r\n",
+        "POST /v1/completions HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n05 \r\nabcde\r\n0\r\n\r\n",
+        "POST /v1/completions HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nfffffffff\r\n",
+        "POST /v1/completions HTTP/1.1\r\nHost: h\r\nContent-Length: -1\r\n\r\n",
+        "POST /v1/completions HTTP/1.1\r\nHost: h\r\n Content-Length: 5\r\n\r\nabcde",
+        "POST /v1/completions HTTP/1.1\nHost: h\nContent-Length: 0\n\n\r\n\r\n",
+        "POST /v1/completions HTTP/1.1\r\nHost: h\r\nX: a\rContent-Length: 5\r\n\r\nabcde",
+        "POST /v1/completions HTTP/1.1\r\nContent-Length: 0\r\n\r\n", "POST /v1/completions\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: h\r\nHost: i\r\n\r\n", "\u{16}\u{3}\u{1}\u{2}\u{0}\r\n\r\n", "GET / FTP/1.1\r\nHost: h\r\n\r\n",
+    ])
+    func requestsThatMayBeReadTwoWays(_ text: String) async throws {
+        try await Self.withGateway { gateway in
+            let hidden = "GET /health HTTP/1.1\r\nHost: h\r\n\r\n"
+            let answer = try await Self.exchange(gateway, text + hidden)
+            #expect(answer.hasPrefix("HTTP/1.1 400 ") || answer.hasPrefix("HTTP/1.1 501 "), "\(answer)")
+            #expect(answer.contains("connection: close\r\n") && answer.contains(#""type":"invalid_request_error""#))
+            #expect(answer.components(of: "HTTP/1.1 ") == 1, "\(answer)")
+        }
+    }
+
+    @Test func aHeaderOf8KBPassesAndAnEndlessOneDoesNot() async throws {
+        try await Self.withGateway { gateway in
+            let field = "X-Long: \(String(repeating: "a", count: 8_192))\r\n"
+            let short = try await Self.exchange(
+                gateway, "GET /health HTTP/1.1\r\nHost: h\r\n\(field)Connection: close\r\n\r\n")
+            #expect(short.hasPrefix("HTTP/1.1 200 "))
+            let long = try await Self.exchange(
+                gateway, "GET /health HTTP/1.1\r\nHost: h\r\n" + String(repeating: field, count: 10))
+            #expect(long.hasPrefix("HTTP/1.1 431 "))
+        }
+    }
+
+    @Test func aBodyOf50MBIsRefusedBeforeItIsRead() async throws {
+        try await Self.withGateway { gateway in
+            let told = try await Self.exchange(
+                gateway, "POST /v1/completions HTTP/1.1\r\nHost: h\r\nContent-Length: 52428800\r\n\r\n")
+            #expect(told.hasPrefix("HTTP/1.1 413 ") && told.contains("8388608"))
+            // A chunked one when it has become too long.
+            let answer = try await WirePeer.connect(port: gateway.port) { client in
+                try await client.send("POST /v1/completions HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")
+                let chunk = "100000\r\n" + String(repeating: "a", count: 1 << 20) + "\r\n"
+                // The gateway stops reading after eight of them, and the connection may end under the rest.
+                for _ in 0..<50 {
+                    guard (try? await client.send(chunk)) != nil else { break }
+                }
+                return (try? await client.readToEnd()) ?? ""
+            }
+            #expect(answer.hasPrefix("HTTP/1.1 413 "))
+        }
+    }
+
+    @Test func slowRequestsAreEnded() async throws {
+        try await Self.withGateway {
+            $0.timeouts.head = .milliseconds(300)
+            $0.timeouts.body = .milliseconds(300)
+            $0.timeouts.keepAlive = .milliseconds(300)
+        } _: { gateway in
+            // Every byte in time, and all of them never.
+            let slow = try await WirePeer.connect(port: gateway.port) { client in
+                async let answer = client.readToEnd()
+                for byte in "GET /health HTTP/1.1\r\nHost: h\r\nX-Slow: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" {
+                    guard (try? await client.send(String(byte))) != nil else { break }
+                    try await Task.sleep(for: .milliseconds(20))
+                }
+                return try await answer
+            }
+            #expect(slow.hasPrefix("HTTP/1.1 408 ") && slow.contains("head_timeout"))
+            let body = try await Self.exchange(
+                gateway, "POST /v1/completions HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n{")
+            #expect(body.hasPrefix("HTTP/1.1 408 ") && body.contains("body_timeout"))
+            #expect(try await Self.exchange(gateway, "").isEmpty)
+        }
+    }
+
+    @Test(arguments: [
+        ("{", 400, "invalid_body"), (#"{"model":"m","prompt":"\#u{1}"}"#, 400, "invalid_body"),
+        (#"{"model":"other"}"#, 404, "model_not_found"), (#"{"model":"m:2"}"#, 404, "model_not_found"),
+        (#"{"model":"m","model":"n"}"#, 400, "invalid_body"),
+        (#"{"model":"m","messages":\#(String(repeating: "[", count: 70))"#, 400, "invalid_body"),
+    ])
+    func bodies(_ body: String, status: Int, code: String) async throws {
+        try await Self.withGateway { gateway in
+            try await WirePeer.connect(port: gateway.port) { client in
+                // The connection goes on: the request was read whole.
+                for _ in 0..<2 {
+                    try await client.send(TestGateway.request(body))
+                    let (head, answer) = try await client.readResponse()
+                    #expect(head.hasPrefix("HTTP/1.1 \(status) ") && answer.contains("\"code\":\"\(code)\""), "\(answer)")
+                    #expect(head.contains("content-type: application/json\r\n"))
+                }
+            }
+        }
+    }
+
+    @Test func textThatIsNotUTF8IsNamed() async throws {
+        try await Self.withGateway { gateway in
+            try await WirePeer.connect(port: gateway.port) { client in
+                let body: [UInt8] = Array(#"{"model":"m","prompt":""#.utf8) + [0xc3, 0x28] + Array(#""}"#.utf8)
+                var request = ByteBuffer(
+                    string: "POST /v1/completions HTTP/1.1\r\nHost: h\r\nContent-Length: \(body.count)\r\n\r\n")
+                request.writeBytes(body)
+                try await client.send(request)
+                let (head, answer) = try await client.readResponse()
+                #expect(head.hasPrefix("HTTP/1.1 400 ") && answer.contains("byte 24: not UTF-8"), "\(answer)")
+            }
+        }
+    }
+
+    @Test func pathsAndMethods() async throws {
+        try await Self.withGateway { gateway in
+            try await WirePeer.connect(port: gateway.port) { client in
+                for (line, status) in [
+                    ("GET /v1/chat/completions", 405), ("DELETE /v1/models", 405), ("GET /v2", 404),
+                    ("POST /health", 405), ("GET /v1/models/../models", 404), ("GET /v1/models?x", 200), ("HEAD /health", 405),
+                ] {
+                    try await client.send("\(line) HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n")
+                    let head = try await client.read(until: "\r\n\r\n")
+                    #expect(head.hasPrefix("HTTP/1.1 \(status) "), "\(line): \(head)")
+                    #expect(head.contains("allow: ") == (status == 405))
+                    guard !line.hasPrefix("HEAD") else { continue }
+                    let length = try #require(head.firstMatch(of: #/content-length: (\d+)/#).flatMap { Int($0.1) })
+                    _ = try await client.read(count: length)
+                }
+            }
+        }
+    }
+
+    @Test func clientsThatInventModelsMakeNoSeries() async throws {
+        try await Self.withGateway { gateway in
+            try await WirePeer.connect(port: gateway.port) { client in
+                for index in 0..<500 {
+                    try await client.send(TestGateway.request(#"{"model":"invented-\#(index)"}"#))
+                    #expect(try await client.readResponse().head.hasPrefix("HTTP/1.1 404 "))
+                }
+            }
+            #expect(gateway.core.metrics.seriesCount == 0 && gateway.core.metrics.refusalReasons == ["model_not_found"])
+        }
+    }
+
+    @Test func keysOpenWhatTheyMay() async throws {
+        @Sendable func key(_ id: Int, _ secret: String, _ change: (inout APIKey.Limits) -> Void = { _ in }) -> APIKey {
+            var key = APIKey(id: id, name: secret, team: "t", digest: Array(SHA256.hash(data: Array(secret.utf8))))
+            change(&key.limits)
+            return key
+        }
+        try await ScriptedUpstream.with { peer in
+            while true {
+                _ = try await peer.readRequest()
+                try await peer.answer(TestGateway.answer)
+            }
+        } _: { upstream in
+            try await TestGateway.with(upstreams: [upstream.port], { $0.requiresKeys = true }) { gateway in
+                func ask(_ secret: String?) async throws -> (head: String, body: String) {
+                    try await WirePeer.connect(port: gateway.port) { client in
+                        try await client.send(
+                            TestGateway.request(fields: secret.map { "Authorization: \($0)\r\n" } ?? ""))
+                        return try await client.readResponse()
+                    }
+                }
+                #expect(try await ask("Bearer any").body.contains("keys_unavailable"))
+                gateway.setKeys([
+                    key(1, "good"), key(2, "other") { $0.models = ["n"] }, key(3, "slow") { $0.requestsPerMinute = 2 },
+                    key(4, "small") { $0.tokensPerMinute = 10 }, key(5, "poor") { $0.monthlyBudget = 0 },
+                    key(6, "old") { $0.expires = Timestamp(microseconds: 1) },
+                    key(7, "strict") {
+                        $0.onFailure = .closed
+                        $0.requestsPerMinute = 5
+                    },
+                ])
+                #expect(try await ask(nil).body.contains("missing_api_key"))
+                for wrong in ["Bearer bad", "Basic good", "Bearer ", "good", "Bearer good "] {
+                    let (head, body) = try await ask(wrong)
+                    let isGood = wrong == "Bearer good "
+                    #expect(head.hasPrefix(isGood ? "HTTP/1.1 200 " : "HTTP/1.1 401 "), "\(wrong): \(body)")
+                }
+                #expect(try await ask("bearer good").head.hasPrefix("HTTP/1.1 200 "))
+                #expect(try await ask("Bearer other").body.contains("model_not_allowed"))
+                #expect(try await ask("Bearer old").head.hasPrefix("HTTP/1.1 401 "))
+                for _ in 0..<2 { #expect(try await ask("Bearer slow").head.hasPrefix("HTTP/1.1 200 ")) }
+                let (head, body) = try await ask("Bearer slow")
+                #expect(head.hasPrefix("HTTP/1.1 429 ") && head.contains("retry-after: "))
+                #expect(body.contains("requests_per_minute"))
+                #expect(try await ask("Bearer small").body.contains("tokens_per_minute"))
+                // Nothing costs anything here; once it does, nothing is left.
+                #expect(try await ask("Bearer poor").head.hasPrefix("HTTP/1.1 200 "))
+                // Without the other gateways' share a strict key is refused, the others go on.
+                #expect(try await ask("Bearer strict").body.contains("limits_unavailable"))
+                gateway.core.keys.isShared = true
+                #expect(try await ask("Bearer strict").head.hasPrefix("HTTP/1.1 200 "))
+                // A key that is gone is refused at once, also on a connection that used it.
+                try await WirePeer.connect(port: gateway.port) { client in
+                    try await client.send(TestGateway.request(fields: "Authorization: Bearer good\r\n"))
+                    #expect(try await client.readResponse().head.hasPrefix("HTTP/1.1 200 "))
+                    gateway.setKeys([key(2, "other")])
+                    try await client.send(TestGateway.request(fields: "Authorization: Bearer good\r\n"))
+                    #expect(try await client.readResponse().head.hasPrefix("HTTP/1.1 401 "))
+                }
+            }
+        }
+    }
+}
+
+extension String {
+    /// How often a text is in it.
+    fileprivate func components(of text: String) -> Int {
+        ranges(of: text).count
+    }
+}

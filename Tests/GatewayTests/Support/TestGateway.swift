@@ -1,0 +1,68 @@
+import Logging
+import NIOCore
+
+@testable import Gateway
+
+/// A gateway of a test's own, in this process.
+enum TestGateway {
+    static func with<Result: Sendable>(
+        upstreams: [Int], maximumInFlight: Int = 8, _ change: (inout GatewayConfiguration) -> Void = { _ in },
+        _ body: (Gateway) async throws -> Result
+    ) async throws -> Result {
+        var configuration = GatewayConfiguration()
+        configuration.requiresKeys = false
+        change(&configuration)
+        let gateway = try await Gateway.start(configuration, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        gateway.route(
+            upstreams.map { port in
+                ReplicaConfiguration(
+                    model: "m", version: "1", aliases: ["champion"], host: "127.0.0.1", port: port, servedName: "m-1",
+                    maximumInFlight: maximumInFlight, credential: "upstream-secret")
+            })
+        do {
+            let result = try await body(gateway)
+            await gateway.stop()
+            return result
+        } catch {
+            await gateway.stop()
+            throw error
+        }
+    }
+
+    /// A request as an application sends it.
+    static func request(
+        _ body: String = #"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#,
+        path: String = "/v1/chat/completions", fields: String = ""
+    ) -> String {
+        "POST \(path) HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\n\(fields)"
+            + "Content-Length: \(body.utf8.count)\r\n\r\n\(body)"
+    }
+
+    static let stream = #"{"model":"m","stream":true,"messages":[{"role":"user","content":"hi"}]}"#
+    static let answer =
+        #"{"id":"1","choices":[{"message":{"content":"Hello"}}],"usage":{"prompt_tokens":3,"completion_tokens":2}}"#
+
+    static func event(_ content: String) -> String {
+        #"{"id":"1","choices":[{"index":0,"delta":{"content":"\#(content)"}}]}"#
+    }
+}
+
+/// Something that a test waits for.
+struct Signal: Sendable {
+    private let stream: AsyncStream<ContinuousClock.Instant>
+    private let continuation: AsyncStream<ContinuousClock.Instant>.Continuation
+
+    init() {
+        (stream, continuation) = AsyncStream.makeStream()
+    }
+
+    func fire() {
+        continuation.yield(.now)
+    }
+
+    /// The moment at which it was fired; once for each firing.
+    func wait() async -> ContinuousClock.Instant {
+        for await moment in stream { return moment }
+        return .now
+    }
+}

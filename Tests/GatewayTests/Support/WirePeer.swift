@@ -1,0 +1,168 @@
+import NIOCore
+import NIOPosix
+
+/// One end of a TCP connection whose every byte a test sees and sends.
+actor WirePeer {
+    private let channel: any Channel
+    private let outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>
+    private var received = ByteBuffer()
+    private var isAtEnd = false
+    private let iterator: AsyncThrowingStream<ByteBuffer, any Error>.AsyncIterator
+    private let reading: Task<Void, Never>
+    private let flow: Flow
+
+    /// Lets a reader stop taking bytes.
+    private actor Flow {
+        private var isOpen = true
+        private var waiters: [CheckedContinuation<Void, Never>] = []
+
+        func set(_ isOpen: Bool) {
+            self.isOpen = isOpen
+            guard isOpen else { return }
+            for waiter in waiters { waiter.resume() }
+            waiters = []
+        }
+
+        func pass() async {
+            guard !isOpen else { return }
+            await withCheckedContinuation { waiters.append($0) }
+        }
+    }
+
+    struct Ended: Error {
+        let received: String
+    }
+
+    private init(
+        _ channel: any Channel, inbound: NIOAsyncChannelInboundStream<ByteBuffer>,
+        outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>, flow: Flow
+    ) {
+        self.channel = channel
+        self.outbound = outbound
+        self.flow = flow
+        let (stream, continuation) = AsyncThrowingStream.makeStream(of: ByteBuffer.self)
+        iterator = stream.makeAsyncIterator()
+        // Unstructured: it reads for as long as the connection is, so that its end is seen while nobody asks.
+        reading = Task {
+            do {
+                await flow.pass()
+                for try await buffer in inbound {
+                    continuation.yield(buffer)
+                    await flow.pass()
+                }
+                continuation.finish()
+            } catch {
+                continuation.finish()
+            }
+        }
+    }
+
+    /// Connects, calls `body` and closes.
+    static func connect<Result: Sendable>(
+        port: Int, isReading: Bool = true, receiveBuffer: Int? = nil,
+        _ body: @escaping @Sendable (WirePeer) async throws -> Result
+    ) async throws -> Result {
+        var bootstrap = ClientBootstrap(group: NIOSingletons.posixEventLoopGroup)
+        if let receiveBuffer { bootstrap = bootstrap.channelOption(.socketOption(.so_rcvbuf), value: .init(receiveBuffer)) }
+        let channel = try await bootstrap.connect(host: "127.0.0.1", port: port) { channel in
+            channel.eventLoop.makeCompletedFuture {
+                try NIOAsyncChannel<ByteBuffer, ByteBuffer>(
+                    wrappingChannelSynchronously: channel,
+                    configuration: .init(
+                        backPressureStrategy: .init(lowWatermark: 1, highWatermark: 2), isOutboundHalfClosureEnabled: true))
+            }
+        }
+        return try await serve(channel, isReading: isReading, body)
+    }
+
+    static func serve<Result: Sendable>(
+        _ channel: NIOAsyncChannel<ByteBuffer, ByteBuffer>, isReading: Bool = true,
+        _ body: @escaping @Sendable (WirePeer) async throws -> Result
+    ) async throws -> Result {
+        try await channel.executeThenClose { inbound, outbound in
+            let flow = Flow()
+            await flow.set(isReading)
+            let peer = WirePeer(
+                channel.channel, inbound: inbound, outbound: outbound, flow: flow)
+            do {
+                let result = try await body(peer)
+                await peer.stop()
+                return result
+            } catch {
+                await peer.stop()
+                throw error
+            }
+        }
+    }
+
+    private func stop() async {
+        await flow.set(true)
+        reading.cancel()
+    }
+
+    func setReading(_ isReading: Bool) async { await flow.set(isReading) }
+
+    func send(_ text: String) async throws {
+        try await outbound.write(ByteBuffer(string: text))
+    }
+
+    func send(_ buffer: ByteBuffer) async throws {
+        try await outbound.write(buffer)
+    }
+
+    /// Ends the connection at once, as a process that dies does.
+    func close() async {
+        try? await channel.close().get()
+    }
+
+    /// Takes what comes until it ends with, or holds, `end`.
+    func read(until end: String) async throws -> String {
+        while true {
+            let text = String(buffer: received)
+            if let place = text.firstRange(of: end) {
+                let taken = String(text[..<place.upperBound])
+                received.moveReaderIndex(forwardBy: taken.utf8.count)
+                return taken
+            }
+            guard try await more() else { throw Ended(received: text) }
+        }
+    }
+
+    /// Takes so many bytes.
+    func read(count: Int) async throws -> ByteBuffer {
+        while received.readableBytes < count {
+            guard try await more() else { throw Ended(received: String(buffer: received)) }
+        }
+        return received.readSlice(length: count) ?? ByteBuffer()
+    }
+
+    /// Everything until the other side ends the connection.
+    func readToEnd() async throws -> String {
+        while try await more() {}
+        defer { received.clear() }
+        return String(buffer: received)
+    }
+
+    /// Bytes until the other side ends the connection, not kept.
+    func countToEnd() async throws -> Int {
+        var count = received.readableBytes
+        received.clear()
+        while try await more() {
+            count += received.readableBytes
+            received.clear()
+        }
+        return count
+    }
+
+    private func more() async throws -> Bool {
+        if isAtEnd { return false }
+        // A copy, as an actor's own property cannot be changed across a suspension; both share the stream.
+        var iterator = iterator
+        guard let buffer = try await iterator.next(isolation: self) else {
+            isAtEnd = true
+            return false
+        }
+        received.writeImmutableBuffer(buffer)
+        return true
+    }
+}
