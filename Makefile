@@ -18,7 +18,7 @@ RELEASE := .build/release/martlet
 SWIFT_SOURCES := Sources Tests Package.swift $(wildcard Benchmarks)
 
 .PHONY: help demo test test-swift test-python test-slow test-gpu test-faults lint format build release up down status \
-	bench-fleet bench-artifacts install-build install-stack install-test install-lint install-bench clean
+	bench-fleet bench-artifacts bench-gateway install-build install-stack install-test install-lint install-bench clean
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -96,6 +96,9 @@ bench-fleet: install-bench release ## Tasks per second, latency and memory again
 
 bench-artifacts: install-bench release ## 1 GiB up and down against rclone and the AWS command line
 	Benchmarks/artifacts/run.sh
+
+bench-gateway: install-bench release ## Latency, CPU, memory, streams against vllm-router, nginx, HAProxy, LiteLLM
+	Benchmarks/gateway/run.sh
 
 clean: ## Remove what was built; data of the stack (.martlet) and caches stay
 	rm -rf .build

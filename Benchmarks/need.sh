@@ -3,7 +3,9 @@
 #
 #   Benchmarks/need.sh martlet   a release build of this checkout, or MARTLET_BIN
 #   Benchmarks/need.sh bare      a release build of Benchmarks/fleet/bare, or MARTLET_BARE
+#   Benchmarks/need.sh streams   the streams of tokens, Benchmarks/gateway/streams, compiled
 #   Benchmarks/need.sh python    the interpreter of config/python/bench.lock
+#   Benchmarks/need.sh proxies   the interpreter of config/python/proxies.lock
 #
 # Only the path goes to standard output.
 set -euo pipefail
@@ -37,12 +39,22 @@ case ${1:-} in
         [[ -z ${MARTLET_BARE:-} ]] || given MARTLET_BARE "$MARTLET_BARE"
         built bare --package-path "$root/Benchmarks/fleet/bare" --scratch-path "$root/.build/bench/bare"
         ;;
+    streams)
+        mkdir -p -- "$root/.build/bench"
+        "${CC:-cc}" -std=gnu17 -O2 -Wall -Wextra -Werror -o "$root/.build/bench/streams" \
+            "$root"/Benchmarks/gateway/streams/*.c >&2
+        printf '%s\n' "$root/.build/bench/streams"
+        ;;
     python)
         folder=$("$root/deploy/python/env.sh" bench)
         printf '%s/bin/python\n' "$folder"
         ;;
+    proxies)
+        folder=$("$root/deploy/python/env.sh" proxies)
+        printf '%s/bin/python\n' "$folder"
+        ;;
     *)
-        say 'usage: need.sh martlet|bare|python'
+        say 'usage: need.sh martlet|bare|streams|python|proxies'
         exit 2
         ;;
 esac

@@ -30,7 +30,7 @@ packages_of() {
     python) echo python3 python3-venv ;;
     test) echo openssl prometheus python3 ;;
     lint) echo docker-compose shellcheck yamllint ;;
-    bench) echo rclone ;;
+    bench) echo haproxy nginx-light rclone wrk ;;
     *) return 1 ;;
     esac
 }

@@ -17,7 +17,8 @@ import Testing
                 #expect(head.contains("x-request-id: own-7\r\n"))
                 #expect(head.contains("traceparent: 00-0af7651916cd43dd8448eb211c80319c-"))
                 #expect(!head.contains("b7ad6b7169203331") && head.contains("-01\r\ntracestate: a=b\r\n"))
-                try await peer.answer(TestGateway.answer, fields: "server: uvicorn\r\nset-cookie: a=b\r\nx-extra: e\r\n")
+                try await peer.answer(
+                    TestGateway.answer, fields: "server: uvicorn\r\nset-cookie: a=b\r\nx-extra: e\r\n")
             }
         } _: { upstream in
             try await TestGateway.with(upstreams: [upstream.port]) { gateway in

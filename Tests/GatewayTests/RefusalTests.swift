@@ -43,7 +43,8 @@ import Testing
         "POST /v1/completions HTTP/1.1\nHost: h\nContent-Length: 0\n\n\r\n\r\n",
         "POST /v1/completions HTTP/1.1\r\nHost: h\r\nX: a\rContent-Length: 5\r\n\r\nabcde",
         "POST /v1/completions HTTP/1.1\r\nContent-Length: 0\r\n\r\n", "POST /v1/completions\r\n\r\n",
-        "GET / HTTP/1.1\r\nHost: h\r\nHost: i\r\n\r\n", "\u{16}\u{3}\u{1}\u{2}\u{0}\r\n\r\n", "GET / FTP/1.1\r\nHost: h\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: h\r\nHost: i\r\n\r\n", "\u{16}\u{3}\u{1}\u{2}\u{0}\r\n\r\n",
+        "GET / FTP/1.1\r\nHost: h\r\n\r\n",
     ])
     func requestsThatMayBeReadTwoWays(_ text: String) async throws {
         try await Self.withGateway { gateway in
@@ -122,7 +123,8 @@ import Testing
                 for _ in 0..<2 {
                     try await client.send(TestGateway.request(body))
                     let (head, answer) = try await client.readResponse()
-                    #expect(head.hasPrefix("HTTP/1.1 \(status) ") && answer.contains("\"code\":\"\(code)\""), "\(answer)")
+                    #expect(
+                        head.hasPrefix("HTTP/1.1 \(status) ") && answer.contains("\"code\":\"\(code)\""), "\(answer)")
                     #expect(head.contains("content-type: application/json\r\n"))
                 }
             }
@@ -148,7 +150,8 @@ import Testing
             try await WirePeer.connect(port: gateway.port) { client in
                 for (line, status) in [
                     ("GET /v1/chat/completions", 405), ("DELETE /v1/models", 405), ("GET /v2", 404),
-                    ("POST /health", 405), ("GET /v1/models/../models", 404), ("GET /v1/models?x", 200), ("HEAD /health", 405),
+                    ("POST /health", 405), ("GET /v1/models/../models", 404), ("GET /v1/models?x", 200),
+                    ("HEAD /health", 405),
                 ] {
                     try await client.send("\(line) HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n")
                     let head = try await client.read(until: "\r\n\r\n")

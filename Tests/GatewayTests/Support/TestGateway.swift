@@ -12,7 +12,8 @@ enum TestGateway {
         var configuration = GatewayConfiguration()
         configuration.requiresKeys = false
         change(&configuration)
-        let gateway = try await Gateway.start(configuration, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        let gateway = try await Gateway.start(
+            configuration, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         gateway.route(
             upstreams.map { port in
                 ReplicaConfiguration(
