@@ -88,7 +88,7 @@ let package = Package(
         library("HTTPWire", ["CLinux"]),
         library(
             "Gateway",
-            ["Pipeline", "Ledger", "Coordination", "PostgresClient", "HTTPWire", "CLinux", log, metrics, crypto]
+            ["Pipeline", "Ledger", "Coordination", "PostgresClient", "HTTPTransport", "HTTPWire", "CLinux", log, metrics, crypto]
                 + [
                     .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
                 ]),

@@ -22,3 +22,20 @@ def get(port, path):
         return None
     finally:
         connection.close()
+
+
+def post(port, path, body, key=None):
+    """The status of an answer to JSON, read to its end; None when nobody answers."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    fields = {"Content-Type": "application/json"}
+    if key:
+        fields["Authorization"] = f"Bearer {key}"
+    try:
+        connection.request("POST", path, body, fields)
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()

@@ -176,3 +176,17 @@ def memory(pids):
             elif line.startswith("Pss:"):
                 proportional += int(line.split()[1]) * 1024
     return resident, proportional
+
+
+def peak_memory(pids):
+    """The most resident bytes that processes and all below them ever had, as if all had them at once."""
+    peak = 0
+    for pid in tree(pids):
+        try:
+            text = Path(f"/proc/{pid}/status").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        for line in text.splitlines():
+            if line.startswith("VmHWM:"):
+                peak += int(line.split()[1]) * 1024
+    return peak

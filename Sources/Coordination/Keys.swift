@@ -28,6 +28,10 @@ package struct Keys: Sendable {
     func live(_ run: RunID) -> String { prefix + "live:" + run.description }
     /// Channel: the wanted size of a pool changed.
     var poolChanges: String { prefix + "pool-changes" }
+    func replica(_ id: String) -> String { prefix + "replica:" + id }
+    var replicas: String { prefix + "replicas" }
+    /// Channel: a model server came, drains or changed.
+    var replicaChanges: String { prefix + "replica-changes" }
     /// Channel: leases were dropped; the reconciler need not wait for its next round.
     var wake: String { prefix + "wake" }
 }

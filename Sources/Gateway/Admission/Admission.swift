@@ -1,3 +1,4 @@
+import NIOCore
 import Synchronization
 
 /// Gives requests their places at replicas; what finds none waits here, in fair order.
@@ -42,20 +43,55 @@ final class Admission: Sendable {
         case noReplica
     }
 
+    /// What became of a request at a replica.
+    enum Outcome: Sendable {
+        case success
+        case failure
+        /// It says nothing of the replica: the client went.
+        case unknown
+    }
+
     private struct Place {
         let replica: Replica
         var inFlight = 0
         var tokens = 0
-        var isUsable = true
+        var health = ReplicaHealth()
+        var limit: ConcurrencyLimit
+        /// When it was first seen, if there were others then: it has to warm up.
+        var warmsSince: NIODeadline?
         /// Taken out of the configuration; it ends when its last request does.
         var isLeaving = false
 
-        var hasRoom: Bool { isUsable && !isLeaving && inFlight < replica.configuration.maximumInFlight }
+        init(_ replica: Replica) {
+            self.replica = replica
+            limit = ConcurrencyLimit(ceiling: replica.configuration.maximumInFlight)
+        }
+
+        /// In a replica that has just come the first requests are slow; it gets its share little by little.
+        private static let warmUp = TimeAmount.seconds(10)
+
+        func places(_ now: NIODeadline) -> Int {
+            guard let warmsSince, now < warmsSince + Self.warmUp else { return limit.value }
+            let part = Double((now - warmsSince).nanoseconds) / Double(Self.warmUp.nanoseconds)
+            return max(1, Int(Double(limit.value) * max(0.1, part)))
+        }
+
+        func hasRoom(_ now: NIODeadline) -> Bool {
+            guard !isLeaving else { return false }
+            switch health.admittance(now) {
+            case .open: return inFlight < places(now)
+            case .trial: return true
+            case .closed: return false
+            }
+        }
     }
 
     private struct Pool {
         var places: [Place] = []
         var queue = FairQueue<Waiting>(levels: Admission.levels)
+        var retries = RetryBudget()
+        /// Tokens of requests that ended, and when that was last brought up to date: how fast the queue goes.
+        var rate = TokenRate()
     }
 
     private struct Waiting {
@@ -81,6 +117,7 @@ final class Admission: Sendable {
 
     /// Sets the replicas of the versions; those that are known keep their requests.
     func configure(_ deployments: [[Replica]]) {
+        let now = NIODeadline.now()
         let granted = state.withLock { state in
             while state.pools.count < deployments.count { state.pools.append(Pool()) }
             for (index, replicas) in deployments.enumerated() {
@@ -88,12 +125,15 @@ final class Admission: Sendable {
                     let isKept = replicas.contains { $0 === state.pools[index].places[place].replica }
                     state.pools[index].places[place].isLeaving = !isKept
                 }
+                let isFirst = state.pools[index].places.isEmpty
                 for replica in replicas where !state.pools[index].places.contains(where: { $0.replica === replica }) {
-                    state.pools[index].places.append(Place(replica: replica))
+                    var place = Place(replica)
+                    if !isFirst { place.warmsSince = now }
+                    state.pools[index].places.append(place)
                 }
                 state.pools[index].places.removeAll { $0.isLeaving && $0.inFlight == 0 }
             }
-            return state.pools.indices.flatMap { Self.drain(&state, $0) }
+            return state.pools.indices.flatMap { Self.drain(&state, $0, now) }
         }
         for (waiter, grant) in granted { waiter.granted(grant) }
     }
@@ -101,10 +141,16 @@ final class Admission: Sendable {
     /// Takes a place, or a number in the queue.
     /// - Parameter waiter: who is told later; asked for only when there is no place.
     func admit(_ ask: Ask, waiter: () -> any Waiter) -> Decision {
-        state.withLock { state in
+        let now = NIODeadline.now()
+        return state.withLock { state in
             let pool = ask.deployment
-            guard state.pools[pool].places.contains(where: { !$0.isLeaving && $0.isUsable }) else { return .noReplica }
-            if state.pools[pool].queue.count == 0, let grant = Self.take(&state, ask) { return .granted(grant) }
+            guard state.pools[pool].places.contains(where: { !$0.isLeaving }) else { return .noReplica }
+            state.pools[pool].retries.requested()
+            if state.pools[pool].queue.count == 0, let grant = Self.take(&state, ask, now) { return .granted(grant) }
+            // All of them are known to be broken: who waits would wait for nothing.
+            guard state.pools[pool].places.contains(where: { $0.health.admittance(now) != .closed }) else {
+                return .noReplica
+            }
             let waiting = state.pools[pool].queue.count
             guard waiting < limits.queued else { return .full(waiting: waiting) }
             let own = state.pools[pool].queue.count(of: ask.key)
@@ -120,18 +166,65 @@ final class Admission: Sendable {
     }
 
     /// Gives a place back when its answer has ended, and the next request its turn.
-    func release(_ grant: Grant) {
+    func release(_ grant: Grant, _ outcome: Outcome) {
+        let now = NIODeadline.now()
         let granted = state.withLock { state in
             let pool = grant.deployment
+            state.pools[pool].rate.add(grant.cost, now)
             if let index = state.pools[pool].places.firstIndex(where: { $0.replica === grant.replica }) {
                 state.pools[pool].places[index].inFlight -= 1
                 state.pools[pool].places[index].tokens -= grant.cost
+                switch outcome {
+                case .success: state.pools[pool].places[index].health.succeeded()
+                case .failure: state.pools[pool].places[index].health.failed(now)
+                case .unknown: state.pools[pool].places[index].health.leftOpen()
+                }
                 let place = state.pools[pool].places[index]
                 if place.isLeaving, place.inFlight == 0 { state.pools[pool].places.remove(at: index) }
             }
-            return state.pools[pool].queue.count == 0 ? [] : Self.drain(&state, pool)
+            return state.pools[pool].queue.count == 0 ? [] : Self.drain(&state, pool, now)
         }
         for (waiter, grant) in granted { waiter.granted(grant) }
+    }
+
+    /// Whether one more request of this version may be sent again.
+    func mayRetry(_ deployment: Int) -> Bool {
+        state.withLock { $0.pools[deployment].retries.take() }
+    }
+
+    /// Takes what a look at a replica from outside said.
+    /// - Parameter load: what it says of itself, if it says anything.
+    func probed(_ replica: Replica, isUp: Bool, load: ConcurrencyLimit.Load?) {
+        let now = NIODeadline.now()
+        let granted = state.withLock { state -> [(any Waiter, Grant)] in
+            for pool in state.pools.indices {
+                guard let index = state.pools[pool].places.firstIndex(where: { $0.replica === replica }) else { continue }
+                state.pools[pool].places[index].health.probed(isUp: isUp)
+                let inFlight = state.pools[pool].places[index].inFlight
+                if let load { state.pools[pool].places[index].limit.update(load, inFlight: inFlight) }
+                return Self.drain(&state, pool, now)
+            }
+            return []
+        }
+        for (waiter, grant) in granted { waiter.granted(grant) }
+    }
+
+    /// Lets those that wait go on where time alone has made room: a rest that is over, a replica that has warmed up.
+    func tick() {
+        let now = NIODeadline.now()
+        let granted = state.withLock { state in
+            state.pools.indices.flatMap { state.pools[$0].queue.count == 0 ? [] : Self.drain(&state, $0, now) }
+        }
+        for (waiter, grant) in granted { waiter.granted(grant) }
+    }
+
+    /// Seconds after which what waits now will have been served, as far as one can tell.
+    func wait(of deployment: Int) -> Int {
+        let now = NIODeadline.now()
+        return state.withLock { state in
+            let seconds = Double(state.pools[deployment].queue.cost) / max(1, state.pools[deployment].rate.perSecond(now))
+            return min(60, max(1, Int(seconds.rounded(.up))))
+        }
     }
 
     /// Leaves the queue.
@@ -142,18 +235,25 @@ final class Admission: Sendable {
         }
     }
 
-    /// What waits and runs of one version.
-    func load(of deployment: Int) -> (inFlight: Int, waiting: Int, waitingTokens: Int) {
-        state.withLock { state in
-            let pool = state.pools[deployment]
-            return (pool.places.reduce(0) { $0 + $1.inFlight }, pool.queue.count, pool.queue.cost)
+    /// What runs and waits of one version, and how many places there are.
+    func load(of deployment: Int) -> (inFlight: Int, waiting: Int, places: Int) {
+        let now = NIODeadline.now()
+        return state.withLock { state in
+            let places = state.pools[deployment].places
+            return (
+                places.reduce(0) { $0 + $1.inFlight }, state.pools[deployment].queue.count,
+                places.reduce(0) { $0 + ($1.isLeaving ? 0 : $1.places(now)) }
+            )
         }
     }
 
-    private static func drain(_ state: inout State, _ pool: Int) -> [(any Waiter, Grant)] {
+    /// Versions that were configured once.
+    var deploymentCount: Int { state.withLock { $0.pools.count } }
+
+    private static func drain(_ state: inout State, _ pool: Int, _ now: NIODeadline) -> [(any Waiter, Grant)] {
         var granted: [(any Waiter, Grant)] = []
-        while state.pools[pool].places.contains(where: \.hasRoom), let entry = state.pools[pool].queue.next() {
-            guard let grant = take(&state, entry.element.ask) else {
+        while state.pools[pool].places.contains(where: { $0.hasRoom(now) }), let entry = state.pools[pool].queue.next() {
+            guard let grant = take(&state, entry.element.ask, now) else {
                 // What is free was excluded by this request: it goes on waiting behind the others of its key.
                 state.pools[pool].queue.append(entry, level: entry.element.ask.level)
                 break
@@ -166,13 +266,13 @@ final class Admission: Sendable {
     /// The better of two replicas chosen at random (Mitzenmacher: The power of two choices, 2001) by the tokens in
     /// flight; before that the one that likely has the prompt's beginning in its cache, unless it is loaded above the
     /// average (Mirrokni et al.: Consistent hashing with bounded loads, 2018).
-    private static func take(_ state: inout State, _ ask: Ask) -> Grant? {
+    private static func take(_ state: inout State, _ ask: Ask, _ now: NIODeadline) -> Grant? {
         let pool = ask.deployment
         let places = state.pools[pool].places
         var usable: [Int] = []
         if places.count > 1 {
-            usable = places.indices.filter { places[$0].hasRoom && !ask.excluded.contains(places[$0].replica.id) }
-        } else if let only = places.first, only.hasRoom {
+            usable = places.indices.filter { places[$0].hasRoom(now) && !ask.excluded.contains(places[$0].replica.id) }
+        } else if let only = places.first, only.hasRoom(now) {
             // Where there is only one, it is asked again.
             usable = [0]
         }
@@ -196,6 +296,9 @@ final class Admission: Sendable {
         let replica = places[chosen].replica
         state.pools[pool].places[chosen].inFlight += 1
         state.pools[pool].places[chosen].tokens += ask.cost
+        if state.pools[pool].places[chosen].health.admittance(now) == .trial {
+            state.pools[pool].places[chosen].health.tried()
+        }
         return Grant(replica: replica, deployment: pool, cost: ask.cost)
     }
 

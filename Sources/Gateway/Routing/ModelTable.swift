@@ -17,7 +17,8 @@ struct ModelTable: Sendable {
     /// - Parameter known: deployments of before, whose numbers stay.
     init(_ replicas: [ReplicaConfiguration], known: [Deployment] = []) {
         deployments = known
-        for replica in replicas {
+        // The youngest last: it takes the aliases.
+        for replica in replicas.sorted(by: { $0.since < $1.since }) {
             let id = deployment(of: replica)
             names["\(replica.model):\(replica.version)"] = id
             for alias in replica.aliases { names["\(replica.model)@\(alias)"] = id }

@@ -11,13 +11,17 @@ final class Replica: Sendable {
     let fields: ByteBuffer
     /// The model's name as a JSON string.
     let servedName: ByteBuffer
+    /// `host:port`, as a URL has it.
+    let address: String
+    /// `model:version`.
+    var label: String { "\(configuration.model):\(configuration.version)" }
 
     init(_ configuration: ReplicaConfiguration, id: Int) {
         self.configuration = configuration
         self.id = id
         let isIPv6 = configuration.host.contains(":")
         let host = isIPv6 ? "[\(configuration.host)]" : configuration.host
-        let address = "\(host):\(configuration.port)"
+        address = "\(host):\(configuration.port)"
         seed = Hash.of(address.utf8)
         var fields = "host: \(address)\r\n"
         if let credential = configuration.credential { fields += "authorization: Bearer \(credential)\r\n" }

@@ -15,6 +15,8 @@ package struct ReplicaConfiguration: Hashable, Sendable {
     package var maximumInFlight: Int
     /// Sent as a bearer token, if the server wants one.
     package var credential: String?
+    /// Milliseconds since 1970; of two versions with the same alias the younger one has it.
+    package var since: Int64 = 0
 
     package init(
         model: String, version: String, aliases: [String] = [], host: String, port: Int, servedName: String,

@@ -96,7 +96,7 @@ final class Exchange {
 
     private func granted(_ grant: Admission.Grant) {
         guard case .waiting = phase else {
-            core.admission.release(grant)
+            core.admission.release(grant, .unknown)
             return
         }
         use(grant)
@@ -219,22 +219,28 @@ final class Exchange {
         finish()
     }
 
+    /// Whether the answer broke off.
+    private var isBroken = false
+
     /// The replica failed. Before the first byte of an answer another one is asked; after it the client is told.
     func upstreamFailed(_ error: GatewayError, canRetry: Bool = false) {
         upstream = nil
         if case .answering = phase {
+            isBroken = true
             tell(error)
             client.closesAfterAnswer = true
             finish()
             return
         }
-        guard canRetry, attempts < core.configuration.limits.attempts, let grant else {
+        guard canRetry, attempts < core.configuration.limits.attempts, let grant,
+            core.admission.mayRetry(request.deployment.id)
+        else {
             fail(error)
             return
         }
         ask.excluded.append(grant.replica.id)
         self.grant = nil
-        core.admission.release(grant)
+        core.admission.release(grant, .failure)
         deadline = request.received + TimeAmount(timeouts.queue)
         start()
     }
@@ -337,9 +343,7 @@ final class Exchange {
         upstream?.resume()
     }
 
-    private func retryAfter() -> Int {
-        1
-    }
+    private func retryAfter() -> Int { core.admission.wait(of: request.deployment.id) }
 
     private enum Outcome {
         case ended
@@ -363,7 +367,7 @@ final class Exchange {
     private func settle(_ outcome: Outcome) {
         if case .over = phase { return }
         phase = .over
-        if let grant { core.admission.release(grant) }
+        if let grant { core.admission.release(grant, replicaOutcome(outcome)) }
         grant = nil
         let (use, isPartial) = usedTokens()
         let cost = request.price.cost(use)
@@ -382,6 +386,16 @@ final class Exchange {
         case .ended where status >= 500: series.serverErrors.increment()
         case .ended where status >= 400: series.clientErrors.increment()
         case .ended: series.requests.increment()
+        }
+    }
+
+    /// What the end of the request says of its replica.
+    private func replicaOutcome(_ outcome: Outcome) -> Admission.Outcome {
+        switch outcome {
+        case .cancelled: .unknown
+        case .failed: .failure
+        // That it has too much to do is no fault; what it cannot do at all is none of its faults either.
+        case .ended: isBroken || status >= 500 && status != 501 && status != 503 ? .failure : .success
         }
     }
 

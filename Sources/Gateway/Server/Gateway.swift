@@ -1,4 +1,5 @@
 package import Coordination
+package import HTTPTransport
 package import Ledger
 package import Logging
 import NIOCore
@@ -100,11 +101,21 @@ package final class Gateway: Sendable {
     ///   - ledger: has the keys, and gets what was used.
     ///   - coordinator: where the gateways compare what they took of the keys' limits.
     ///   - name: this gateway's, unlike the others'.
-    package func follow(ledger: Ledger, coordinator: Coordinator, name: String) async {
+    ///   - fixed: replicas that are written down; others register themselves.
+    ///   - credential: sent to those that register themselves, if they want one.
+    package func follow(
+        ledger: Ledger, coordinator: Coordinator, transport: HTTPTransport, name: String,
+        fixed: [ReplicaConfiguration], credential: String?
+    ) async {
+        let replicas = ReplicaFollower(
+            core: core, fixed: fixed, credential: credential, coordinator: coordinator, log: core.log)
+        let prober = ReplicaProber(core: core, transport: transport, log: core.log)
         let follower = KeyFollower(table: core.keys, ledger: ledger, log: core.log)
         let sync = LimitSync(table: core.keys, coordinator: coordinator, name: name, log: core.log)
         let flusher = flusher(ledger)
         await withTaskGroup(of: Void.self) { group in
+            group.addTask { await replicas.run() }
+            group.addTask { await prober.run() }
             group.addTask { await follower.run() }
             group.addTask { await sync.run() }
             if let flusher { group.addTask { await flusher.run() } }

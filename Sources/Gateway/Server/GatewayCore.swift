@@ -53,6 +53,9 @@ final class GatewayCore: Sendable {
         admission.configure(deployments)
     }
 
+    /// The replicas that are asked.
+    var replicas: [Replica] { routing.withLock { Array($0.replicas.values) } }
+
     func deployment(named name: String) -> ModelTable.Deployment? {
         routing.withLock { $0.table.deployment(named: name) }
     }

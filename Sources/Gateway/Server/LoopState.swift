@@ -106,6 +106,7 @@ final class LoopState {
 
     private func sweep() {
         let now = NIODeadline.now()
+        core.admission.tick()
         // Who is closed here leaves the list, and the last one takes its place.
         var index = clients.count - 1
         while index >= 0 {

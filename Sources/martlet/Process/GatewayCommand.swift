@@ -38,13 +38,14 @@ struct GatewayCommand: AsyncParsableCommand {
             let gateway = try await Gateway.start(
                 configuration, prices: PriceTable(settings.gateway.prices), journalFolder: state + "/gateway/usage",
                 logger: logger)
-            gateway.route(
-                settings.gateway.replicas.map { replica in
-                    ReplicaConfiguration(
-                        model: replica.model, version: replica.version, aliases: replica.aliases, host: replica.host,
-                        port: replica.port, servedName: replica.servedName, maximumInFlight: replica.maximumInFlight,
-                        credential: settings.gateway.upstreamKey?.value)
-                })
+            let credential = settings.gateway.upstreamKey?.value
+            let fixed = settings.gateway.replicas.map { replica in
+                ReplicaConfiguration(
+                    model: replica.model, version: replica.version, aliases: replica.aliases, host: replica.host,
+                    port: replica.port, servedName: replica.servedName, maximumInFlight: replica.maximumInFlight,
+                    credential: credential)
+            }
+            gateway.route(fixed)
             let health = try await ProcessSetup.serve(
                 settings.http, registry: registry,
                 checks: [
@@ -55,7 +56,11 @@ struct GatewayCommand: AsyncParsableCommand {
             logger.notice("gateway ready", metadata: ["port": "\(gateway.port)"])
             let name = "\(getpid())@\(ProcessSetup.host)"
             // Both unstructured: beside the requests, until a signal.
-            let following = Task { await gateway.follow(ledger: ledger, coordinator: coordinator, name: name) }
+            let following = Task {
+                await gateway.follow(
+                    ledger: ledger, coordinator: coordinator, transport: services.transport(), name: name,
+                    fixed: fixed, credential: credential)
+            }
             let tidying = Task { await StartupPages.release { gateway.notReady == nil } }
             defer { tidying.cancel() }
             let (ended, stop) = AsyncStream.makeStream(of: Void.self)

@@ -1,0 +1,228 @@
+import NIOCore
+import Testing
+
+@testable import Gateway
+
+@Suite struct RoutingTests {
+    private static func moment(_ seconds: Double) -> NIODeadline { .uptimeNanoseconds(UInt64(seconds * 1e9)) }
+
+    @Test func aReplicaThatFailsRestsAndIsTriedWithOneRequest() {
+        var health = ReplicaHealth()
+        for _ in 0..<ReplicaHealth.failureLimit - 1 { health.failed(Self.moment(1)) }
+        #expect(health.admittance(Self.moment(1)) == .open)
+        health.failed(Self.moment(1))
+        #expect(health.admittance(Self.moment(1.9)) == .closed)
+        #expect(health.admittance(Self.moment(2)) == .trial)
+        health.tried()
+        #expect(health.admittance(Self.moment(2)) == .closed)
+        // One failure is enough now, and the rest is twice as long.
+        health.failed(Self.moment(2))
+        #expect(health.admittance(Self.moment(3.9)) == .closed && health.admittance(Self.moment(4)) == .trial)
+        health.tried()
+        health.leftOpen()
+        #expect(health.admittance(Self.moment(4)) == .trial)
+        health.tried()
+        health.succeeded()
+        #expect(health.admittance(Self.moment(4)) == .open)
+    }
+
+    @Test func aSuccessBetweenFailuresForgivesThem() {
+        var health = ReplicaHealth()
+        for _ in 0..<20 {
+            health.failed(Self.moment(1))
+            health.failed(Self.moment(1))
+            health.succeeded()
+        }
+        #expect(health.admittance(Self.moment(1)) == .open)
+    }
+
+    @Test func restsAreBoundedAndProbesCloseAtOnce() {
+        var health = ReplicaHealth()
+        var now = 1.0
+        for _ in 0..<40 {
+            for _ in 0..<ReplicaHealth.failureLimit { health.failed(Self.moment(now)) }
+            now += 31
+        }
+        #expect(health.admittance(Self.moment(now)) == .trial)
+        health.succeeded()
+        health.probed(isUp: false)
+        #expect(health.admittance(Self.moment(now)) == .closed)
+        health.probed(isUp: true)
+        #expect(health.admittance(Self.moment(now)) == .open)
+    }
+
+    @Test func theLimitFollowsWhatTheServerSays() {
+        func load(_ waiting: Double, _ cache: Double = 0.5, _ preemptions: Double = 0) -> ConcurrencyLimit.Load {
+            ConcurrencyLimit.Load(waiting: waiting, cache: cache, preemptions: preemptions)
+        }
+        var limit = ConcurrencyLimit(ceiling: 64)
+        limit.update(load(30), inFlight: 64)
+        #expect(limit.value == 44)
+        // It is not reached, so nothing is known of it.
+        limit.update(load(0), inFlight: 10)
+        #expect(limit.value == 44)
+        limit.update(load(0), inFlight: 44)
+        #expect(limit.value == 46)
+        for _ in 0..<50 { limit.update(load(0), inFlight: limit.value) }
+        #expect(limit.value == 64)
+        limit.update(load(0, 0.99), inFlight: 64)
+        #expect(limit.value == 44)
+        limit.update(load(0, 0.5, 3), inFlight: 44)
+        #expect(limit.value == 30)
+        limit.update(load(0, 0.5, 3), inFlight: 30)
+        #expect(limit.value == 31)
+        for _ in 0..<50 { limit.update(load(100), inFlight: limit.value) }
+        #expect(limit.value == 1)
+    }
+
+    @Test func vLLMsMetricsAreRead() throws {
+        let text = """
+            # HELP vllm:num_requests_waiting Number of requests waiting to be processed.
+            # TYPE vllm:num_requests_waiting gauge
+            vllm:num_requests_waiting{engine="0",model_name="m"} 3.0
+            vllm:num_requests_waiting{engine="1",model_name="m"} 4.0
+            vllm:num_requests_waiting_by_reason{engine="0"} 9.0
+            vllm:kv_cache_usage_perc{engine="0",model_name="m"} 0.25
+            vllm:kv_cache_usage_perc{engine="1",model_name="m"} 0.5
+            vllm:num_preemptions_total{engine="0",model_name="m"} 2.0
+            """
+        let load = try #require(ConcurrencyLimit.Load(prometheus: Array(text.utf8)))
+        #expect(load == ConcurrencyLimit.Load(waiting: 7, cache: 0.5, preemptions: 2))
+        #expect(ConcurrencyLimit.Load(prometheus: Array("other 1\n{}".utf8)) == nil)
+    }
+
+    @Test func retriesAreAPartOfTheRequests() {
+        var budget = RetryBudget()
+        var sent = 0
+        while budget.take() { sent += 1 }
+        #expect(sent == 20)
+        for _ in 0..<1_000 {
+            budget.requested()
+            if budget.take() { sent += 1 }
+        }
+        #expect((215...221).contains(sent), "\(sent)")
+    }
+
+    @Test func theRateIsAnAverageOverSeconds() {
+        var rate = TokenRate()
+        #expect(rate.perSecond(Self.moment(1)) == 0)
+        for step in 0..<600 { rate.add(10, Self.moment(1 + Double(step) / 10)) }
+        #expect(abs(rate.perSecond(Self.moment(61)) - 100) < 5)
+        #expect(rate.perSecond(Self.moment(161)) < 0.1)
+    }
+
+    private static func configuration(
+        _ version: String, aliases: [String] = [], port: Int, model: String = "m", since: Int64 = 0, limit: Int = 8
+    ) -> ReplicaConfiguration {
+        var replica = ReplicaConfiguration(
+            model: model, version: version, aliases: aliases, host: "h", port: port, servedName: "s",
+            maximumInFlight: limit)
+        replica.since = since
+        return replica
+    }
+
+    @Test func namesMeanVersions() {
+        let replicas = [
+            Self.configuration("1", aliases: ["champion"], port: 1, since: 5),
+            Self.configuration("2", aliases: ["champion", "challenger"], port: 2, since: 9),
+            Self.configuration("7", port: 3, model: "other"),
+        ]
+        let table = ModelTable(replicas)
+        #expect(table.deployment(named: "m")?.version == "2" && table.deployment(named: "m:1")?.version == "1")
+        #expect(table.deployment(named: "m@champion")?.version == "2")
+        #expect(table.deployment(named: "m@challenger")?.version == "2" && table.deployment(named: "m:3") == nil)
+        #expect(table.deployment(named: "other")?.version == "7" && table.deployment(named: "") == nil)
+        // Numbers stay when a version goes and comes back.
+        let later = ModelTable([replicas[0]], known: table.deployments)
+        #expect(later.deployment(named: "m:1")?.id == table.deployment(named: "m:1")?.id)
+        #expect(later.deployment(named: "m:2") == nil && later.deployment(named: "m")?.version == "1")
+    }
+
+    private final class Waiter: Admission.Waiter {
+        func granted(_ grant: Admission.Grant) {}
+    }
+
+    private static func ask(_ affinity: UInt64 = 0, cost: Int = 100, excluded: [Int] = []) -> Admission.Ask {
+        Admission.Ask(deployment: 0, key: 0, cost: cost, level: 1, affinity: affinity, excluded: excluded)
+    }
+
+    private static func take(_ admission: Admission, _ ask: Admission.Ask) -> Admission.Grant? {
+        guard case .granted(let grant) = admission.admit(ask, waiter: { Waiter() }) else { return nil }
+        return grant
+    }
+
+    private static func admission(_ count: Int, limit: Int = 1_000) -> (Admission, [Replica]) {
+        let replicas = (0..<count).map { Replica(configuration("1", port: $0 + 1, limit: limit), id: $0) }
+        let admission = Admission(limits: GatewayLimits())
+        admission.configure([replicas])
+        return (admission, replicas)
+    }
+
+    @Test func requestsThatBeginAlikeGoToOneReplicaUntilItIsLoaded() {
+        let (admission, _) = Self.admission(4)
+        var seen: Set<Int> = []
+        for _ in 0..<20 {
+            guard let grant = Self.take(admission, Self.ask(7)) else {
+                Issue.record("no place")
+                return
+            }
+            seen.insert(grant.replica.id)
+            admission.release(grant, .success)
+        }
+        #expect(seen.count == 1)
+        // None is ended: the load spreads.
+        for _ in 0..<40 { if let grant = Self.take(admission, Self.ask(7)) { seen.insert(grant.replica.id) } }
+        #expect(seen.count == 4)
+        // Other beginnings have other replicas.
+        var spread: [Int: Int] = [:]
+        let (other, _) = Self.admission(4)
+        for index in 0..<400 {
+            guard let grant = Self.take(other, Self.ask(Hash.of("\(index)".utf8))) else { continue }
+            spread[grant.replica.id, default: 0] += 1
+            other.release(grant, .success)
+        }
+        #expect(spread.count == 4 && spread.values.allSatisfy { $0 > 50 }, "\(spread)")
+    }
+
+    @Test func theLoadIsEvenWithoutAffinity() {
+        let (admission, _) = Self.admission(4)
+        var spread: [Int: Int] = [:]
+        for index in 0..<400 {
+            guard let grant = Self.take(admission, Self.ask(cost: 1 + index % 50 * 20)) else { continue }
+            spread[grant.replica.id, default: 0] += grant.cost
+        }
+        let mean = Double(spread.values.reduce(0, +)) / 4
+        #expect(spread.values.allSatisfy { abs(Double($0) - mean) < mean * 0.1 }, "\(spread)")
+    }
+
+    @Test func aBrokenReplicaIsPassedOver() {
+        let (admission, replicas) = Self.admission(2)
+        for _ in 0..<ReplicaHealth.failureLimit {
+            guard let grant = Self.take(admission, Self.ask(excluded: [1])) else {
+                Issue.record("no place")
+                return
+            }
+            #expect(grant.replica.id == 0)
+            admission.release(grant, .failure)
+        }
+        for _ in 0..<20 { #expect(Self.take(admission, Self.ask())?.replica.id == 1) }
+        admission.probed(replicas[1], isUp: false, load: nil)
+        guard case .noReplica = admission.admit(Self.ask(), waiter: { Waiter() }) else {
+            Issue.record("all are broken")
+            return
+        }
+    }
+
+    @Test func whoLeavesTheConfigurationEndsWhatItHas() {
+        let (admission, replicas) = Self.admission(2)
+        guard let grant = Self.take(admission, Self.ask(excluded: [1])) else {
+            Issue.record("no place")
+            return
+        }
+        admission.configure([[replicas[1]]])
+        for _ in 0..<10 { #expect(Self.take(admission, Self.ask())?.replica.id == 1) }
+        #expect(admission.load(of: 0).inFlight == 11)
+        admission.release(grant, .success)
+        #expect(admission.load(of: 0).inFlight == 10)
+    }
+}
