@@ -116,6 +116,13 @@ let package = Package(
             ["Pipeline", "StageSupport", "WorkerRuntime", "HTTPTransport", "Ledger", log, metrics, crypto],
             path: "Sources/Stages/Notify"),
 
+        library(
+            "ModelServer",
+            [
+                "Pipeline", "StageSupport", "Coordination", "MLflowClient", "ObjectStorage", "HTTPTransport",
+                "ChildProcess", log,
+            ]),
+
         // The servers of a machine without containers, for `martlet up` and for the tests.
         library("ChildProcess", ["CLinux"]),
         library("LocalStack", ["ChildProcess", log]),
@@ -201,7 +208,7 @@ let package = Package(
             name: "martlet",
             dependencies: [
                 "Pipeline", "Configuration", "Ledger", "Coordination", "Broker", "Scheduler", "WorkerRuntime",
-                "Gateway", "IngestStage", "ModelStages", "RegisterStage", "NotifyStage", "StageSupport",
+                "Gateway", "ModelServer", "IngestStage", "ModelStages", "RegisterStage", "NotifyStage", "StageSupport",
                 "ObjectStorage", "MLflowClient", "HTTPTransport", "Telemetry", "LocalStack", "ChildProcess",
                 "AMQPClient", "RedisClient", "PostgresClient", arguments, log, metrics, crypto,
             ],

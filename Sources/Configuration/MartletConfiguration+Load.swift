@@ -73,6 +73,7 @@ extension MartletConfiguration {
         notify = NotifySettings(sources).notify
         linksBase = sources.url(.linksBase, schemes: ["http", "https"])
         gateway = GatewaySettings(sources).gateway
+        serving = ServingSettings(sources).serving
         effective = sources.effective
     }
 

@@ -119,6 +119,7 @@ package struct MartletConfiguration: Sendable {
     package var ingest = Ingest()
     package var notify = Notify()
     package var gateway = Gateway()
+    package var serving = Serving()
     /// What links in notifications begin with; nil for no links.
     package var linksBase: ServiceURL?
 

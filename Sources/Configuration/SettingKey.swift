@@ -54,6 +54,12 @@ struct SettingKey: Hashable, Sendable {
     static let gatewayMaximumBody = SettingKey("gateway.max_body")
     static let gatewayUpstreamKey = SettingKey("gateway.upstream_key")
     static let gatewayGrace = SettingKey("gateway.grace")
+    static let servingHost = SettingKey("serving.host")
+    static let servingPython = SettingKey("serving.python")
+    static let servingArguments = SettingKey("serving.arguments")
+    static let servingCommand = SettingKey("serving.command")
+    static let servingMaximumInFlight = SettingKey("serving.max_in_flight")
+    static let servingCache = SettingKey("serving.cache_gib")
 
     static let all: [SettingKey] = [
         amqpURL, amqpManagementURL, redisURL, postgresURL, s3Endpoint, s3Region, s3AccessKeyID, s3SecretAccessKey,
@@ -63,10 +69,11 @@ struct SettingKey: Hashable, Sendable {
         allowAddresses, smtpHost,
         smtpPort, smtpSecurity, smtpUsername, smtpPassword, smtpFrom, smtpTo, linksBase,
         gatewayAddress, gatewayThreads, gatewayKeys, gatewayMaximumBody, gatewayUpstreamKey, gatewayGrace,
+        servingHost, servingPython, servingArguments, servingCommand, servingMaximumInFlight, servingCache,
     ]
 
     /// Those that are a list in YAML and commas in the environment.
-    static let lists: Set<SettingKey> = [.allowAddresses, .smtpTo, .ingestAddresses, .ingestRoots]
+    static let lists: Set<SettingKey> = [.allowAddresses, .smtpTo, .ingestAddresses, .ingestRoots, .servingArguments, .servingCommand]
 
     /// The YAML file's lists of mappings.
     static let webhooks = "notify.webhooks"

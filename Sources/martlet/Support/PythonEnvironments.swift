@@ -11,7 +11,7 @@ enum PythonEnvironments {
     static func stages(_ configuration: MartletConfiguration) throws -> PythonStage.Environment {
         let variables = ProcessInfo.processInfo.environment
         let package = try packageDirectory(variables)
-        let folder = try configuration.paths.python ?? cachedFolder(package: package, variables)
+        let folder = try configuration.paths.python ?? cachedFolder("stages", package: package, variables)
         let interpreter = folder + "/bin/python"
         guard FileManager.default.isExecutableFile(atPath: interpreter) else {
             throw StageFailure(
@@ -20,6 +20,23 @@ enum PythonEnvironments {
         }
         return PythonStage.Environment(
             interpreter: interpreter, packageDirectory: package, variables: PythonStage.Environment.machine(variables))
+    }
+
+    /// The interpreter that has vLLM.
+    /// - Throws: ``StageFailure`` that says how to make what is missing.
+    static func serving(_ configuration: MartletConfiguration) throws -> String {
+        let variables = ProcessInfo.processInfo.environment
+        let folder =
+            try configuration.serving.python
+            ?? cachedFolder("serving", package: try packageDirectory(variables), variables)
+        let interpreter = folder + "/bin/python"
+        guard FileManager.default.isExecutableFile(atPath: interpreter) else {
+            throw StageFailure(
+                .permanent, "python.missing",
+                "there is no \(interpreter): run deploy/python/env.sh serving, or name an environment in MARTLET_SERVING_PYTHON"
+            )
+        }
+        return interpreter
     }
 
     /// The package's folder: named by the environment, installed beside the program, or in the project around it.
@@ -45,15 +62,17 @@ enum PythonEnvironments {
     }
 
     /// The folder that deploy/python/env.sh makes for the lock file.
-    private static func cachedFolder(package: String, _ variables: [String: String]) throws -> String {
-        let lock = URL(filePath: package).appending(path: "../../../config/python/stages.lock").standardized
+    private static func cachedFolder(
+        _ name: String, package: String, _ variables: [String: String]
+    ) throws -> String {
+        let lock = URL(filePath: package).appending(path: "../../../config/python/\(name).lock").standardized
         guard let bytes = try? Data(contentsOf: lock) else {
             throw StageFailure(
-                .permanent, "python.lock", "there is no \(lock.path); name the stages' environment in MARTLET_PYTHON")
+                .permanent, "python.lock", "there is no \(lock.path); name the environment in MARTLET_PYTHON or MARTLET_SERVING_PYTHON")
         }
         let digest = Digest.hexadecimal(SHA256.hash(data: bytes)).prefix(16)
         let home = variables["HOME"] ?? "/root"
         let cache = variables["XDG_CACHE_HOME"].flatMap { $0.isEmpty ? nil : $0 } ?? home + "/.cache"
-        return "\(cache)/martlet/python/stages-\(digest)"
+        return "\(cache)/martlet/python/\(name)-\(digest)"
     }
 }

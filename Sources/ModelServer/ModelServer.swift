@@ -1,0 +1,259 @@
+package import Coordination
+package import HTTPTransport
+package import Logging
+package import MLflowClient
+package import ObjectStorage
+import FoundationEssentials
+import Glibc
+import StageSupport
+
+/// Keeps an engine running for every version that an alias means, and none for others; tells the gateways who serves.
+package actor ModelServer {
+    /// An engine's way from its start to its end.
+    private enum Stage: Equatable {
+        case starting
+        case ready
+        case draining
+    }
+
+    private struct Member {
+        let engine: Engine
+        let id: String
+        let since: Int64
+        var stage: Stage
+        var work: Task<Void, Never>?
+    }
+
+    private let configuration: ServingConfiguration
+    private let registry: Registry
+    private let cache: ModelCache
+    private let coordinator: Coordinator
+    private let transport: HTTPTransport
+    private let log: Logger
+    private var members: [ServedVersion: Member] = [:]
+    private var wanted: [String: ServedVersion] = [:]
+    private var failures: [ServedVersion: (count: Int, until: ContinuousClock.Instant)] = [:]
+    private var fetching: Set<ServedVersion> = []
+    private var isRegistryAway = false
+    private var lacks: String?
+
+    private static let longestPause = Duration.seconds(120)
+
+    package init(
+        configuration: ServingConfiguration, mlflow: MLflowClient, storage: S3Client, coordinator: Coordinator,
+        transport: HTTPTransport, logger: Logger
+    ) throws {
+        self.configuration = configuration
+        self.coordinator = coordinator
+        self.transport = transport
+        log = logger
+        try FileManager.default.createDirectory(
+            atPath: configuration.state, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+        registry = Registry(
+            mlflow: mlflow, model: configuration.model, aliases: configuration.aliases,
+            memory: configuration.state + "/served.json")
+        cache = ModelCache(directory: configuration.state + "/models", storage: storage)
+    }
+
+    /// Why it does not serve what it should; nil when it does.
+    package var notReady: String? {
+        if wanted.isEmpty { return lacks ?? "no version has the aliases \(configuration.aliases.joined(separator: ", "))" }
+        let missing = wanted.filter { members[$0.value]?.stage != .ready }.map { "\($0.key) (version \($0.value.version))" }
+        return missing.isEmpty ? nil : lacks ?? "starting \(missing.sorted().joined(separator: ", "))"
+    }
+
+    /// Serves until it is cancelled; then the engines drain and end.
+    package func run() async {
+        while !Task.isCancelled {
+            await look()
+            await reconcile()
+            await announceAll()
+            try? await Task.sleep(for: configuration.interval)
+        }
+        await stop()
+    }
+
+    // MARK: What is wanted
+
+    private func look() async {
+        do {
+            let versions = try await registry.ask()
+            if isRegistryAway { log.notice("the registry answers again") }
+            isRegistryAway = false
+            // An alias that is gone leaves its version alone until another has it: nobody meant to serve nothing.
+            for (alias, version) in versions where wanted[alias] != version {
+                log.notice("alias moved", metadata: ["alias": "\(alias)", "version": "\(version.version)"])
+                wanted[alias] = version
+            }
+            // The challenger's alias may end with its rollout.
+            for alias in wanted.keys where versions[alias] == nil && alias != Lineage.championAlias { wanted[alias] = nil }
+        } catch {
+            guard !Task.isCancelled else { return }
+            if !isRegistryAway {
+                log.warning(
+                    "the registry does not answer; what was served last is served", metadata: ["error": "\(error)"])
+            }
+            isRegistryAway = true
+            if wanted.isEmpty { wanted = registry.remembered() }
+        }
+    }
+
+    // MARK: Engines
+
+    private func reconcile() async {
+        let versions = Set(wanted.values)
+        for version in versions where members[version] == nil && !fetching.contains(version) {
+            if let failure = failures[version], ContinuousClock.now < failure.until { continue }
+            fetching.insert(version)
+            // Unstructured: the weights may take minutes to come, and the gateways want to hear of the others meanwhile.
+            Task { await self.start(version) }
+        }
+        let isServed = versions.allSatisfy { members[$0]?.stage == .ready }
+        for (version, member) in members where !versions.contains(version) {
+            switch member.stage {
+            // The old one goes when what replaces it is there.
+            case .ready where isServed: drain(version)
+            case .starting:
+                members[version]?.work?.cancel()
+                let engine = member.engine
+                members[version] = nil
+                await engine.stop()
+            default: continue
+            }
+        }
+    }
+
+    private func start(_ version: ServedVersion) async {
+        defer { fetching.remove(version) }
+        do {
+            let folder = try await cache.folder(for: version.artifacts, below: "merged")
+            let bytes = try Weights.check(folder)
+            if let available = Memory.available(), available < bytes + configuration.overhead {
+                lacks = "version \(version.version) needs \((bytes + configuration.overhead) >> 20) MiB, \(available >> 20) are free"
+                log.warning("not enough memory for another engine; it is tried again", metadata: ["reason": "\(lacks ?? "")"])
+                note(failureOf: version)
+                return
+            }
+            lacks = nil
+            let engine = try Engine(version, folder: folder, configuration, transport: transport, log: log)
+            let id = "\(configuration.model)-\(version.version)-\(engine.port)@\(Self.host)-\(getpid())"
+            log.notice("engine starts", metadata: ["version": "\(version.version)", "port": "\(engine.port)"])
+            members[version] = Member(engine: engine, id: id, since: Self.now, stage: .starting, work: nil)
+            // Unstructured: an engine starts, serves and ends beside the others, for longer than this call.
+            members[version]?.work = Task { await self.accompany(engine, version) }
+        } catch {
+            note(failureOf: version)
+            log.error(
+                "a version cannot be served; it is tried again",
+                metadata: ["version": "\(version.version)", "error": "\(error)"])
+        }
+    }
+
+    private func accompany(_ engine: Engine, _ version: ServedVersion) async {
+        do {
+            try await engine.waitUntilReady(within: configuration.startLimit)
+            guard members[version]?.engine === engine else { return }
+            members[version]?.stage = .ready
+            log.notice("engine ready", metadata: ["version": "\(version.version)", "port": "\(engine.port)"])
+            await announceAll()
+            if wanted.values.allSatisfy({ members[$0]?.stage == .ready }) {
+                do { try registry.remember(wanted) } catch {
+                    log.warning("cannot keep what is served", metadata: ["error": "\(error)"])
+                }
+            }
+            failures[version] = nil
+        } catch {
+            guard members[version]?.engine === engine else { return }
+            members[version] = nil
+            note(failureOf: version)
+            log.error(
+                "an engine did not start; it is tried again",
+                metadata: ["version": "\(version.version)", "error": "\(error)"])
+            await engine.stop()
+            return
+        }
+        let status = await engine.ended()
+        guard let member = members[version], member.engine === engine else { return }
+        members[version] = nil
+        if member.stage != .draining, !Task.isCancelled {
+            note(failureOf: version)
+            log.error(
+                "an engine ended; another is started",
+                metadata: ["version": "\(version.version)", "status": "\(status)"])
+        }
+    }
+
+    /// Doubles the pause with every failure of a version.
+    private func note(failureOf version: ServedVersion) {
+        let count = (failures[version]?.count ?? 0) + 1
+        var pause = Duration.seconds(1)
+        for _ in 1..<min(count, 10) where pause < Self.longestPause { pause = pause * 2 }
+        failures[version] = (count, .now + min(pause, Self.longestPause))
+    }
+
+    private func drain(_ version: ServedVersion) {
+        guard let member = members[version] else { return }
+        members[version]?.stage = .draining
+        log.notice("engine drains", metadata: ["version": "\(version.version)", "port": "\(member.engine.port)"])
+        // Unstructured, as its start.
+        Task { await self.finish(member, version) }
+    }
+
+    private func finish(_ member: Member, _ version: ServedVersion) async {
+        await announceAll()
+        let begin = ContinuousClock.now
+        var idle = 0
+        while ContinuousClock.now - begin < configuration.drainLimit, member.engine.isAlive {
+            do { try await Task.sleep(for: .milliseconds(500)) } catch { break }
+            let isIdle = await member.engine.isIdle() ?? (ContinuousClock.now - begin > configuration.drainAtLeast * 10)
+            idle = isIdle ? idle + 1 : 0
+            // Twice, as a request may be between the gateway and the engine.
+            if idle >= 2, ContinuousClock.now - begin >= configuration.drainAtLeast { break }
+        }
+        await member.engine.stop()
+        if members[version]?.engine === member.engine { members[version] = nil }
+        log.notice("engine ended", metadata: ["version": "\(version.version)"])
+    }
+
+    private func stop() async {
+        let all = members
+        for version in all.keys where members[version]?.stage == .ready { members[version]?.stage = .draining }
+        // A task of its own: this one is cancelled, and the requests that run still need their engines.
+        await Task {
+            await withTaskGroup(of: Void.self) { group in
+                for (version, member) in all {
+                    group.addTask {
+                        if member.stage == .starting { await member.engine.stop() } else { await self.finish(member, version) }
+                    }
+                }
+            }
+        }.value
+    }
+
+    // MARK: The gateways
+
+    private func announceAll() async {
+        for (version, member) in members where member.stage != .starting {
+            let aliases = wanted.filter { $0.value == version }.map(\.key).sorted()
+            let record = ReplicaRecord(
+                id: member.id, model: configuration.model, version: version.version, aliases: aliases,
+                host: configuration.host, port: member.engine.port, servedName: member.engine.name,
+                maximumInFlight: configuration.maximumInFlight, state: member.stage == .ready ? .ready : .draining,
+                since: member.since)
+            do {
+                // A task of its own: that an engine drains must be said also when this one is cancelled.
+                try await Task { try await coordinator.announce(record) }.value
+            } catch {
+                log.warning("cannot tell the gateways who serves; said again", metadata: ["error": "\(error)"])
+            }
+        }
+    }
+
+    private static var now: Int64 { Int64(Date().timeIntervalSince1970 * 1_000) }
+
+    private static var host: String {
+        var name = [CChar](repeating: 0, count: 256)
+        gethostname(&name, name.count - 1)
+        return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+}

@@ -1,0 +1,47 @@
+import FoundationEssentials
+import MLflowClient
+import Pipeline
+import StageSupport
+
+/// A version of the model and where its files are.
+struct ServedVersion: Hashable, Sendable, Codable {
+    var version: String
+    var artifacts: ManifestReference
+}
+
+/// What every alias means: as the registry says, and while it is away as it said last.
+struct Registry: Sendable {
+    let mlflow: MLflowClient
+    let model: String
+    let aliases: [String]
+    /// The file that remembers.
+    let memory: String
+
+    /// The registry's word; written down for times without it.
+    /// - Throws: when the registry cannot be asked.
+    func ask() async throws -> [String: ServedVersion] {
+        var versions: [String: ServedVersion] = [:]
+        for alias in aliases {
+            guard let found = try await mlflow.modelVersion(name: model, alias: alias) else { continue }
+            guard let artifacts = Lineage.artifacts(of: found.tags) else {
+                throw ServingError(
+                    "version \(found.version) of \(model) was not registered by Martlet: its files have no digests to check")
+            }
+            versions[alias] = ServedVersion(version: found.version, artifacts: artifacts)
+        }
+        return versions
+    }
+
+    /// What was served last.
+    func remembered() -> [String: ServedVersion] {
+        guard let bytes = FileManager.default.contents(atPath: memory) else { return [:] }
+        return (try? JSONDecoder().decode([String: ServedVersion].self, from: bytes)) ?? [:]
+    }
+
+    /// Keeps what is served well now.
+    func remember(_ versions: [String: ServedVersion]) throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys]
+        try encoder.encode(versions).write(to: URL(filePath: memory), options: .atomic)
+    }
+}

@@ -1,0 +1,49 @@
+/// What a model server serves, and how.
+package struct ServingConfiguration: Sendable {
+    /// The registered model: `security-qa`.
+    package var model: String
+    /// The aliases whose versions are served side by side: `champion`, `challenger`.
+    package var aliases: [String]
+    /// Where the engines listen, and what the gateways are told.
+    package var host: String
+    /// The program that is the engine, and its arguments. `{model}` stands for the folder of the weights, `{name}` for the
+    /// name it must serve them under, `{host}` and `{port}` for where it must listen.
+    package var command: [String]
+    package var environment: [String: String]
+    /// Requests that one engine is sent at the same time, at most.
+    package var maximumInFlight: Int
+    /// A folder on a disk that outlives the process: weights, logs, and what was served last.
+    package var state: String
+    /// Between two looks at the registry.
+    package var interval = Duration.seconds(3)
+    /// From an engine's start until it answers.
+    package var startLimit = Duration.seconds(600)
+    /// For the requests of an engine that is replaced.
+    package var drainLimit = Duration.seconds(900)
+    /// At least so long passes between an engine's replacement and its end: gateways hear of it within a second.
+    package var drainAtLeast = Duration.seconds(3)
+    /// Memory that an engine needs beside its weights, in bytes: its cache, its program and what it works with.
+    package var overhead: Int64 = 3 << 30
+
+    package init(
+        model: String, aliases: [String], host: String, command: [String], environment: [String: String],
+        maximumInFlight: Int, state: String
+    ) {
+        self.model = model
+        self.aliases = aliases
+        self.host = host
+        self.command = command
+        self.environment = environment
+        self.maximumInFlight = maximumInFlight
+        self.state = state
+    }
+}
+
+/// Why a version cannot be served.
+package struct ServingError: Error, Sendable, CustomStringConvertible {
+    package let description: String
+
+    init(_ description: String) {
+        self.description = description
+    }
+}
