@@ -123,6 +123,8 @@ let package = Package(
                 "ChildProcess", log,
             ]),
 
+        library("Rollouts", ["Pipeline", "Ledger", "MLflowClient", log]),
+
         // The servers of a machine without containers, for `martlet up` and for the tests.
         library("ChildProcess", ["CLinux"]),
         library("LocalStack", ["ChildProcess", log]),
@@ -134,11 +136,12 @@ let package = Package(
                 "PostgresClient", "RedisClient", "Scheduler", "WorkerRuntime", "TestServers", log,
             ], path: "Tests/Support/TestFleet"),
         tests("ChildProcessTests", ["ChildProcess"]),
+        tests("RolloutsTests", ["Rollouts", "Pipeline"]),
         tests("HTTPWireTests", ["HTTPWire", .product(name: "NIOEmbedded", package: "swift-nio")] + niohttp),
         tests(
             "GatewayTests",
             [
-                "Gateway", "HTTPWire", "Pipeline", .product(name: "NIOCore", package: "swift-nio"),
+                "Gateway", "HTTPWire", "Ledger", "Pipeline", .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"), log, crypto,
             ]),
         tests("PipelineTests", ["Pipeline"]),
@@ -208,7 +211,7 @@ let package = Package(
             name: "martlet",
             dependencies: [
                 "Pipeline", "Configuration", "Ledger", "Coordination", "Broker", "Scheduler", "WorkerRuntime",
-                "Gateway", "ModelServer", "IngestStage", "ModelStages", "RegisterStage", "NotifyStage", "StageSupport",
+                "Gateway", "ModelServer", "Rollouts", "IngestStage", "ModelStages", "RegisterStage", "NotifyStage", "StageSupport",
                 "ObjectStorage", "MLflowClient", "HTTPTransport", "Telemetry", "LocalStack", "ChildProcess",
                 "AMQPClient", "RedisClient", "PostgresClient", arguments, log, metrics, crypto,
             ],

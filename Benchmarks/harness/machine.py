@@ -27,6 +27,13 @@ def facts():
     }
 
 
+def busy_seconds():
+    """CPU time that processes of this machine took, and that other machines took from it, over all cores."""
+    with open("/proc/stat", encoding="utf-8") as source:
+        user, nice, system, *_, steal, _, _ = (int(word) for word in source.readline().split()[1:])
+    return (user + nice + system + steal) / os.sysconf("SC_CLK_TCK")
+
+
 def first_line(*command):
     """The first line that a program prints, such as its version."""
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)

@@ -49,4 +49,5 @@ enum SQL {
     static let effects = SQLFile(PackageResources.effects_sql)
     static let operate = SQLFile(PackageResources.operate_sql)
     static let serving = SQLFile(PackageResources.serving_sql)
+    static let rollouts = SQLFile(PackageResources.rollouts_sql)
 }

@@ -247,6 +247,14 @@ final class Admission: Sendable {
         }
     }
 
+    /// Whether any replica of the version may be asked now.
+    func isUsable(_ deployment: Int) -> Bool {
+        let now = NIODeadline.now()
+        return state.withLock { state in
+            state.pools[deployment].places.contains { !$0.isLeaving && $0.health.admittance(now) != .closed }
+        }
+    }
+
     /// Versions that were configured once.
     var deploymentCount: Int { state.withLock { $0.pools.count } }
 

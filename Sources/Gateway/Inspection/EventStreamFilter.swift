@@ -16,6 +16,8 @@ struct EventStreamFilter {
     private(set) var pieces = 0
     /// Whether the stream told its end.
     private(set) var isDone = false
+    /// Whether an answer ended because it was as long as it may be.
+    private(set) var isTruncated = false
     /// Whether the model server told an error in the stream.
     private(set) var hasError = false
     /// The beginning of an event whose end has not come yet.
@@ -76,6 +78,7 @@ struct EventStreamFilter {
                 use = found
                 if Self.holds(bytes, "\"choices\":[]") || Self.holds(bytes, "\"choices\": []") { return passesUsage }
             }
+            if Self.holds(bytes, "\"finish_reason\":\"length\"") { isTruncated = true }
             // The first event of a chat names the role only.
             if !Self.holds(bytes, "\"content\":\"\""), !Self.holds(bytes, "\"text\":\"\"") { pieces += 1 }
             return true
@@ -87,7 +90,7 @@ struct EventStreamFilter {
         return memcmp(base, text.utf8Start, text.utf8CodeUnitCount) == 0
     }
 
-    private static func holds(_ bytes: UnsafeRawBufferPointer, _ text: StaticString) -> Bool {
+    static func holds(_ bytes: UnsafeRawBufferPointer, _ text: StaticString) -> Bool {
         guard let base = bytes.baseAddress else { return false }
         return memmem(base, bytes.count, text.utf8Start, text.utf8CodeUnitCount) != nil
     }

@@ -352,7 +352,9 @@ final class ClientConnection: ChannelInboundHandler {
         }
         let inspection: BodyInspection
         do { inspection = try result.get() } catch { throw .body(error) }
-        guard let deployment = core.deployment(named: inspection.model) else {
+        let affinity = Self.affinity(inspection, body)
+        let stickiness = inspection.session == nil ? key.map { Hash.mix(UInt64($0.id)) } ?? loop.randomWord() : affinity
+        guard let (deployment, arm) = core.resolve(inspection.model, stickiness: stickiness) else {
             throw .invalid(
                 404, code: "model_not_found", parameter: "model",
                 "there is no model '\(inspection.model.prefix(128))' here; /v1/models lists those there are")
@@ -372,11 +374,11 @@ final class ClientConnection: ChannelInboundHandler {
         }
         let ask = Admission.Ask(
             deployment: deployment.id, key: key?.id ?? 0, cost: tokens, level: level,
-            affinity: Self.affinity(inspection, body))
+            affinity: affinity)
         return ClientRequest(
             endpoint: endpoint, inspection: inspection, body: body, fields: identity.fields,
             requestID: identity.requestID, isOldVersion: head.isOldVersion, keepsAlive: head.keepsAlive,
-            deployment: deployment, key: key, reservation: reservation, price: price, ask: ask, received: received)
+            deployment: deployment, arm: arm, key: key, reservation: reservation, price: price, ask: ask, received: received)
     }
 
     /// Requests of one session belong together, and those whose prompts begin alike.

@@ -14,6 +14,8 @@ struct ClientRequest {
     /// Whether the connection goes on afterwards.
     let keepsAlive: Bool
     let deployment: ModelTable.Deployment
+    /// Its part in a rollout, if there is one.
+    let arm: RolloutTable.Arm?
     let key: KeyState?
     let reservation: KeyState.Reservation?
     let price: PriceTable.Price

@@ -2,6 +2,7 @@ import Glibc
 import HTTPWire
 import Metrics
 import NIOCore
+import Pipeline
 
 /// One request on its way: waits for a place, is sent to a replica, and its answer comes back. Used on one event loop.
 final class Exchange {
@@ -37,6 +38,7 @@ final class Exchange {
     private let total: NIODeadline
     private(set) var deadline: NIODeadline
     private var sentAt = NIODeadline.now()
+    private var firstByte: NIODeadline?
     /// What it takes, in the journal; from the moment on that it is sent.
     private var slot: UsageSlot?
 
@@ -144,6 +146,7 @@ final class Exchange {
     func upstreamHead(_ head: ResponseHead, _ bytes: UnsafeRawBufferPointer) {
         let now = NIODeadline.now()
         series.firstByte.recordNanoseconds((now - sentAt).nanoseconds)
+        firstByte = now
         deadline = min(total, now + TimeAmount(timeouts.betweenTokens))
         phase = .answering
         status = head.status
@@ -375,6 +378,7 @@ final class Exchange {
             key.settle(reservation, tokens: use.prompt + use.completion, cost: cost)
         }
         slot?.finish(status: status, use: use, cost: cost, isPartial: isPartial)
+        if let arm = request.arm { record(arm, outcome, use) }
         series.duration.recordNanoseconds((NIODeadline.now() - request.received).nanoseconds)
         if use.prompt > 0 { series.promptTokens.increment(by: use.prompt) }
         if use.completion > 0 { series.completionTokens.increment(by: use.completion) }
@@ -387,6 +391,41 @@ final class Exchange {
         case .ended where status >= 400: series.clientErrors.increment()
         case .ended: series.requests.increment()
         }
+    }
+
+    /// What the end of the request says of its version, for the rollout's judge.
+    private func record(_ arm: RolloutTable.Arm, _ outcome: Outcome, _ use: TokenUse) {
+        var sums = RolloutSums()
+        switch outcome {
+        case .cancelled: return
+        case .failed(let error) where slot == nil || error.status < 500: return
+        case .ended where status >= 400 && status < 500: return
+        default: break
+        }
+        sums.requests = 1
+        if isBroken || status >= 500 {
+            sums.errors = 1
+        } else {
+            let (end, tokens) = (NIODeadline.now(), use.completion)
+            if tokens == 0 { sums.empty = 1 }
+            if isTruncated { sums.truncated = 1 }
+            sums.length.add(Double(tokens))
+            if filter != nil, let firstByte {
+                sums.firstToken.add(Double((firstByte - sentAt).nanoseconds) / 1e9)
+                if tokens > 1 { sums.perToken.add(Double((end - firstByte).nanoseconds) / 1e9 / Double(tokens - 1)) }
+            } else if tokens > 0 {
+                sums.perToken.add(Double((end - sentAt).nanoseconds) / 1e9 / Double(tokens))
+            }
+        }
+        core.rollouts.record(
+            arm, model: request.deployment.model,
+            stratum: RolloutSums.stratum(promptTokens: request.inspection.estimatedPromptTokens), sums)
+    }
+
+    /// Whether the answer ended because it was as long as it may be.
+    private var isTruncated: Bool {
+        filter.map(\.isTruncated)
+            ?? tail.withUnsafeReadableBytes { EventStreamFilter.holds($0, "\"finish_reason\":\"length\"") }
     }
 
     /// What the end of the request says of its replica.

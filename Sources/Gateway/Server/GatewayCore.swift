@@ -6,6 +6,7 @@ final class GatewayCore: Sendable {
     let configuration: GatewayConfiguration
     let admission: Admission
     let keys = KeyTable()
+    let rollouts = RolloutTable()
     /// Where it is written down what requests take; nil where nobody asks for it.
     let journal: UsageJournal?
     let prices: PriceTable
@@ -56,8 +57,26 @@ final class GatewayCore: Sendable {
     /// The replicas that are asked.
     var replicas: [Replica] { routing.withLock { Array($0.replicas.values) } }
 
-    func deployment(named name: String) -> ModelTable.Deployment? {
-        routing.withLock { $0.table.deployment(named: name) }
+    /// The version that a request gets, and its part in a rollout.
+    /// - Parameter stickiness: what keeps requests together that belong together.
+    func resolve(
+        _ name: String, stickiness: UInt64
+    ) -> (deployment: ModelTable.Deployment, arm: RolloutTable.Arm?)? {
+        let table = routing.withLock { $0.table }
+        guard let deployment = table.deployment(named: name) else { return nil }
+        // Who names a version or another alias gets it.
+        guard !rollouts.isEmpty, name == deployment.model || name == "\(deployment.model)@champion",
+            let choice = rollouts.choose(model: deployment.model, stickiness: stickiness),
+            let baseline = table.deployment(named: "\(deployment.model):\(choice.baseline)")
+        else { return (deployment, nil) }
+        guard choice.arm.isCandidate else { return (baseline, choice.arm) }
+        guard let candidate = table.deployment(named: "\(deployment.model):\(choice.candidate)"),
+            admission.isUsable(candidate.id)
+        else {
+            // It is not there, or broken: the old one answers, and that is no word on either.
+            return (baseline, nil)
+        }
+        return (candidate, choice.arm)
     }
 
     var modelNames: [String] { routing.withLock { $0.table.names.keys.sorted() } }

@@ -6,6 +6,7 @@ import Coordination
 import Ledger
 import Logging
 import Pipeline
+import Rollouts
 import Scheduler
 import Telemetry
 
@@ -54,8 +55,18 @@ struct SchedulerCommand: AsyncParsableCommand {
                 ledger: ledger, coordinator: coordinator, broker: broker,
                 pipelines: FilePipelines(directory: settings.paths.pipelines, logger: logger),
                 configuration: configuration, logger: logger)
+            let transport = services.transport()
+            let controller = try settings.mlflow.map { _ in
+                RolloutController(ledger: ledger, mlflow: try services.mlflow(transport), logger: logger)
+            }
             // Unstructured: a signal ends it from outside.
-            let work = Task { try await scheduler.run() }
+            let work = Task {
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    if let controller { group.addTask { await controller.run() } }
+                    try await scheduler.run()
+                    group.cancelAll()
+                }
+            }
             let signals = life.signals { work.cancel() }
             logger.notice("scheduler ready")
             try await work.value

@@ -1,0 +1,147 @@
+package import Ledger
+package import Logging
+package import MLflowClient
+package import Pipeline
+
+/// Takes rollouts from step to step, as the judge says. Keeps nothing: any number of them may run, and any may be killed.
+package struct RolloutController: Sendable {
+    private let ledger: Ledger
+    private let mlflow: MLflowClient
+    private let log: Logger
+
+    private static let interval = Duration.seconds(1)
+    private static let actor = "rollout controller"
+    /// The alias of the version that serves.
+    private static let championAlias = "champion"
+
+    package init(ledger: Ledger, mlflow: MLflowClient, logger: Logger) {
+        self.ledger = ledger
+        self.mlflow = mlflow
+        log = logger
+    }
+
+    /// Until it is cancelled.
+    package func run() async {
+        var isAway = false
+        while !Task.isCancelled {
+            do {
+                for rollout in try await ledger.rolloutsAlive() where rollout.state == .running { try await look(at: rollout) }
+                isAway = false
+            } catch {
+                guard !Task.isCancelled else { return }
+                if !isAway {
+                    log.warning("rollouts stand still: what they need does not answer", metadata: ["error": "\(error)"])
+                }
+                isAway = true
+            }
+            try? await Task.sleep(for: Self.interval)
+        }
+    }
+
+    /// One look at one rollout.
+    package func look(at rollout: Rollout) async throws {
+        let judgement = try await judge(rollout)
+        let age = rollout.stepStartedAt.duration(to: .now)
+        switch judgement.verdict {
+        case .inconclusive:
+            guard age > .seconds(rollout.policy.deadline) else { return }
+            try await end(
+                rollout, judgement, action: "roll_back",
+                summary: "undecided for \(NumberText.duration(seconds: rollout.policy.deadline)): \(judgement.summary)")
+        case .fail: try await end(rollout, judgement, action: "roll_back", summary: judgement.summary)
+        case .pass:
+            if rollout.step + 1 < rollout.policy.steps.count {
+                try await advance(rollout, judgement)
+            } else {
+                try await promote(rollout, judgement)
+            }
+        }
+    }
+
+    /// What can be said of it now.
+    package func judge(_ rollout: Rollout) async throws -> RolloutJudge.Judgement {
+        let sums = try await ledger.rolloutSums(rollout.id)
+        var candidate: [Int: RolloutSums] = [:]
+        var baseline: [Int: RolloutSums] = [:]
+        var samples = 0
+        for (cell, sum) in sums {
+            if cell.isCandidate {
+                candidate[cell.stratum, default: RolloutSums()] += sum
+                if cell.step == rollout.step { samples += sum.requests }
+            } else {
+                baseline[cell.stratum, default: RolloutSums()] += sum
+            }
+        }
+        let age = Double(Timestamp.now.microseconds - rollout.stepStartedAt.microseconds) / 1e6
+        return RolloutJudge.judge(
+            rollout.policy, candidate: candidate, baseline: baseline, stepSamples: samples, stepSeconds: age)
+    }
+
+    private func advance(_ rollout: Rollout, _ judgement: RolloutJudge.Judgement) async throws {
+        let next = rollout.step + 1
+        let share = NumberText.short(rollout.policy.steps[next] * 100)
+        let change = RolloutChange(
+            effect: .step(next), verdict: judgement.verdict.rawValue, action: "advance",
+            summary: "\(judgement.summary); on to \(share) %", evidence: judgement.json)
+        if try await apply(change, to: rollout) {
+            log.notice("rollout advances", metadata: ["rollout": "\(rollout.id)", "share": "\(share) %"])
+        }
+    }
+
+    /// The alias first: if this process ends in between, the next one finds the rollout as it was and does it again.
+    private func promote(_ rollout: Rollout, _ judgement: RolloutJudge.Judgement) async throws {
+        try await mlflow.setAlias(
+            name: rollout.model, alias: Self.championAlias, version: rollout.candidate)
+        let change = RolloutChange(
+            effect: .state(.promoted), verdict: judgement.verdict.rawValue, action: "promote",
+            summary: judgement.summary, evidence: judgement.json)
+        if try await apply(change, to: rollout) {
+            log.notice(
+                "rollout ends: the candidate is the champion",
+                metadata: ["rollout": "\(rollout.id)", "model": "\(rollout.model)", "version": "\(rollout.candidate)"])
+        }
+    }
+
+    private func end(
+        _ rollout: Rollout, _ judgement: RolloutJudge.Judgement, action: String, summary: String
+    ) async throws {
+        let change = RolloutChange(
+            effect: .state(.rolledBack), verdict: judgement.verdict.rawValue, action: action, summary: summary,
+            evidence: judgement.json)
+        if try await apply(change, to: rollout) {
+            log.warning(
+                "rollout ends: the candidate is rolled back",
+                metadata: [
+                    "rollout": "\(rollout.id)", "model": "\(rollout.model)", "version": "\(rollout.candidate)",
+                    "reason": "\(summary)",
+                ])
+        }
+    }
+
+    /// Unless somebody else was faster: then it is no longer as it was when it was judged.
+    private func apply(_ change: RolloutChange, to rollout: Rollout) async throws -> Bool {
+        try await ledger.changeRollout(rollout.id, actor: Self.actor) { current in
+            current.state == .running && current.step == rollout.step ? change : nil
+        } != nil
+    }
+}
+
+extension RolloutJudge.Judgement {
+    /// For the ledger: every metric with its numbers.
+    package var json: JSONValue {
+        .object([
+            "verdict": .string(verdict.rawValue), "summary": .string(summary),
+            "findings": .array(
+                findings.map { finding in
+                    .object([
+                        "metric": .string(finding.metric), "verdict": .string(finding.verdict.rawValue),
+                        "candidate": .double(finding.candidate), "baseline": .double(finding.baseline),
+                        "difference": .double(finding.interval.difference), "lower": .double(finding.interval.lower),
+                        "upper": .double(finding.interval.upper), "margin": .double(finding.margin),
+                        "candidate_samples": .int(Int64(finding.candidateSamples)),
+                        "baseline_samples": .int(Int64(finding.baselineSamples)),
+                    ])
+                }),
+        ])
+    }
+}

@@ -1,0 +1,157 @@
+package import Pipeline
+
+/// Decides from what two versions did whether the new one may go on. Pure.
+package enum RolloutJudge {
+    package enum Verdict: String, Hashable, Sendable {
+        /// No metric is worse by more than its margin, and that is certain enough.
+        case pass
+        /// One is, for certain.
+        case fail
+        /// Neither can be said yet.
+        case inconclusive
+    }
+
+    /// One metric's part of a verdict.
+    package struct Finding: Hashable, Sendable {
+        package var metric: String
+        package var verdict: Verdict
+        package var candidate: Double
+        package var baseline: Double
+        /// Of the candidate's mean less the baseline's, stratified.
+        package var interval: ConfidenceSequence
+        /// In the metric's unit.
+        package var margin: Double
+        package var candidateSamples: Int
+        package var baselineSamples: Int
+    }
+
+    package struct Judgement: Hashable, Sendable {
+        package var verdict: Verdict
+        package var findings: [Finding]
+        /// In one sentence, for people.
+        package var summary: String
+    }
+
+    /// - Parameters:
+    ///   - candidate: by stratum.
+    ///   - baseline: by stratum.
+    ///   - stepSamples: answers of the candidate in this step.
+    ///   - stepSeconds: since this step began.
+    package static func judge(
+        _ policy: RolloutPolicy, candidate: [Int: RolloutSums], baseline: [Int: RolloutSums], stepSamples: Int,
+        stepSeconds: Double
+    ) -> Judgement {
+        let findings = metrics(policy).compactMap { finding($0, policy, candidate, baseline) }
+        let failed = findings.filter { $0.verdict == .fail }
+        if let worst = failed.first {
+            // What is certain needs no minimum: a broken version goes at once.
+            return Judgement(verdict: .fail, findings: findings, summary: describe(worst))
+        }
+        if stepSamples < policy.minimumSamples {
+            return Judgement(
+                verdict: .inconclusive, findings: findings,
+                summary: "\(stepSamples) of \(policy.minimumSamples) answers in this step")
+        }
+        if stepSeconds < policy.minimumSeconds {
+            return Judgement(
+                verdict: .inconclusive, findings: findings,
+                summary: "\(Int(stepSeconds)) of \(Int(policy.minimumSeconds)) seconds in this step")
+        }
+        if let open = findings.first(where: { $0.verdict == .inconclusive }) {
+            return Judgement(verdict: .inconclusive, findings: findings, summary: describe(open))
+        }
+        guard !findings.isEmpty else {
+            return Judgement(verdict: .inconclusive, findings: [], summary: "the versions have no sizes of prompts in common yet")
+        }
+        return Judgement(verdict: .pass, findings: findings, summary: "no metric is worse by more than its margin")
+    }
+
+    private struct Metric {
+        /// Differences of rates are looked for at this size at least: smaller ones take thousands of samples anyway.
+        static let rateMixture = 0.05
+
+        var name: String
+        /// Of one arm's sums.
+        var moments: (RolloutSums) -> Moments
+        var margin: Double
+        /// Whether the margin is a part of the baseline's mean.
+        var isRelative = false
+        /// Whether less is worse as well.
+        var isTwoSided = false
+    }
+
+    private static func metrics(_ policy: RolloutPolicy) -> [Metric] {
+        func part(_ count: Int, of total: Int) -> Moments {
+            Moments(count: total, sum: Double(count), squares: Double(count))
+        }
+        let margins = policy.margins
+        return [
+            Metric(name: "error_rate", moments: { part($0.errors, of: $0.requests) }, margin: margins.errors),
+            Metric(
+                name: "empty_rate", moments: { part($0.empty, of: $0.requests - $0.errors) }, margin: margins.empty),
+            Metric(
+                name: "truncated_rate", moments: { part($0.truncated, of: $0.requests - $0.errors) },
+                margin: margins.truncated),
+            Metric(name: "first_token_seconds", moments: { $0.firstToken }, margin: margins.firstToken, isRelative: true),
+            Metric(name: "seconds_per_token", moments: { $0.perToken }, margin: margins.perToken, isRelative: true),
+            Metric(
+                name: "answer_tokens", moments: { $0.length }, margin: margins.length, isRelative: true,
+                isTwoSided: true),
+        ]
+    }
+
+    private static func finding(
+        _ metric: Metric, _ policy: RolloutPolicy, _ candidate: [Int: RolloutSums], _ baseline: [Int: RolloutSums]
+    ) -> Finding? {
+        var strata: [(new: Moments, old: Moments)] = []
+        for (stratum, sums) in candidate {
+            guard let other = baseline[stratum] else { continue }
+            let (new, old) = (metric.moments(sums), metric.moments(other))
+            guard new.count > 1, old.count > 1 else { continue }
+            strata.append((new, old))
+        }
+        guard !strata.isEmpty else { return nil }
+        let total = Double(strata.reduce(0) { $0 + $1.new.count + $1.old.count })
+        var difference = 0.0
+        var variance = 0.0
+        var means = (new: 0.0, old: 0.0)
+        for (new, old) in strata {
+            let weight = Double(new.count + old.count) / total
+            difference += weight * (new.mean - old.mean)
+            variance += weight * weight * (shrunk(new, metric) + shrunk(old, metric))
+            means.new += weight * new.mean
+            means.old += weight * old.mean
+        }
+        let margin = metric.isRelative ? metric.margin * max(means.old, 1e-9) : metric.margin
+        let interval = ConfidenceSequence(
+            difference: difference, variance: variance,
+            mixture: metric.isRelative ? max(margin, 1e-9) : max(margin, Metric.rateMixture), alpha: policy.alpha)
+        let isWorse = interval.lower > margin || metric.isTwoSided && interval.upper < -margin
+        let isFine = interval.upper < margin && (!metric.isTwoSided || interval.lower > -margin)
+        return Finding(
+            metric: metric.name, verdict: isWorse ? .fail : isFine ? .pass : .inconclusive, candidate: means.new,
+            baseline: means.old, interval: interval, margin: margin,
+            candidateSamples: strata.reduce(0) { $0 + $1.new.count },
+            baselineSamples: strata.reduce(0) { $0 + $1.old.count })
+    }
+
+    /// The variance of a mean. Of a rate that is 0 or 1 so far the sample's own says that it is certain; one more success
+    /// and one more failure (Agresti and Coull, 1998) say how uncertain few samples are.
+    private static func shrunk(_ moments: Moments, _ metric: Metric) -> Double {
+        guard !metric.isRelative else { return moments.variance / Double(moments.count) }
+        let count = Double(moments.count) + 2
+        let rate = (moments.sum + 1) / count
+        return rate * (1 - rate) / count
+    }
+
+    private static func describe(_ finding: Finding) -> String {
+        func short(_ value: Double) -> String { NumberText.short(value) }
+        let head =
+            "\(finding.metric) \(short(finding.candidate)) against \(short(finding.baseline)), difference from "
+            + "\(short(finding.interval.lower)) to \(short(finding.interval.upper))"
+        switch finding.verdict {
+        case .fail: return "\(head), worse than the margin of \(short(finding.margin)) for certain"
+        default: return "\(head): the margin of \(short(finding.margin)) is still possible"
+        }
+    }
+}

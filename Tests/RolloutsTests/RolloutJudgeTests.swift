@@ -1,0 +1,118 @@
+import Pipeline
+import Testing
+
+@testable import Rollouts
+
+@Suite struct RolloutJudgeTests {
+    /// How a version behaves.
+    private struct Version {
+        var errors = 0.0
+        var empty = 0.0
+        var truncated = 0.3
+        var firstToken = 0.1
+        var perToken = 0.03
+        var tokens = 40.0
+
+        func serve(_ count: Int, into sums: inout [Int: RolloutSums], _ generator: inout SeededGenerator) {
+            for _ in 0..<count {
+                let stratum = Int.random(in: 0..<3, using: &generator)
+                // Long prompts take longer; that is the prompts' doing.
+                let size = Double(stratum + 1)
+                func noisy(_ mean: Double) -> Double { mean * Double.random(in: 0.5..<1.5, using: &generator) }
+                var sum = RolloutSums()
+                sum.requests = 1
+                if Double.random(in: 0..<1, using: &generator) < errors {
+                    sum.errors = 1
+                } else {
+                    if Double.random(in: 0..<1, using: &generator) < empty { sum.empty = 1 }
+                    if Double.random(in: 0..<1, using: &generator) < truncated { sum.truncated = 1 }
+                    sum.firstToken.add(noisy(firstToken * size))
+                    sum.perToken.add(noisy(perToken))
+                    sum.length.add(noisy(tokens))
+                }
+                sums[stratum, default: RolloutSums()] += sum
+            }
+        }
+    }
+
+    /// Requests of the candidate until there is a verdict, looking after each ten.
+    private static func decide(
+        _ candidate: Version, baseline: Version = Version(), most: Int = 3_000, seed: UInt64 = 7,
+        _ change: (inout RolloutPolicy) -> Void = { _ in }
+    ) -> (verdict: RolloutJudge.Verdict, requests: Int, summary: String) {
+        var policy = RolloutPolicy()
+        policy.minimumSeconds = 0
+        change(&policy)
+        var generator = SeededGenerator(state: seed)
+        var (new, old): ([Int: RolloutSums], [Int: RolloutSums]) = ([:], [:])
+        var requests = 0
+        while requests < most {
+            candidate.serve(10, into: &new, &generator)
+            baseline.serve(30, into: &old, &generator)
+            requests += 10
+            let judgement = RolloutJudge.judge(
+                policy, candidate: new, baseline: old, stepSamples: requests, stepSeconds: 100)
+            if judgement.verdict != .inconclusive { return (judgement.verdict, requests, judgement.summary) }
+        }
+        return (.inconclusive, requests, "")
+    }
+
+    @Test func anEqualVersionPasses() {
+        let result = Self.decide(Version())
+        #expect(result.verdict == .pass && result.requests >= RolloutPolicy().minimumSamples, "\(result)")
+    }
+
+    @Test func equalVersionsAreHardlyEverRefused() {
+        let verdicts = (0..<60).map { Self.decide(Version(), most: 1_000, seed: UInt64($0) * 7_919 + 1).verdict }
+        #expect(verdicts.filter { $0 == .fail }.count <= 1, "\(verdicts)")
+    }
+
+    @Test func brokenVersionsFailSoon() {
+        for (name, version) in [
+            ("error_rate", Version(errors: 0.5)), ("empty_rate", Version(empty: 0.6)),
+            ("truncated_rate", Version(truncated: 1, tokens: 45)), ("first_token_seconds", Version(firstToken: 0.5)),
+            ("seconds_per_token", Version(perToken: 0.15)), ("answer_tokens", Version(tokens: 5)),
+            ("answer_tokens", Version(tokens: 160)),
+        ] {
+            let result = Self.decide(version)
+            #expect(result.verdict == .fail && result.requests <= 150, "\(name): \(result)")
+            #expect(result.summary.hasPrefix(name), "\(result.summary)")
+        }
+    }
+
+    @Test func aVersionThatIsALittleWorseWithinItsMarginPasses() {
+        let result = Self.decide(Version(firstToken: 0.12, perToken: 0.033))
+        #expect(result.verdict == .pass, "\(result)")
+    }
+
+    @Test func longerPromptsAreNoFault() {
+        // The candidate happens to get the long ones only; compared with long ones it is the same.
+        var generator = SeededGenerator(state: 3)
+        var (new, old): ([Int: RolloutSums], [Int: RolloutSums]) = ([:], [:])
+        Version().serve(3_000, into: &old, &generator)
+        Version().serve(1_000, into: &new, &generator)
+        new[0] = nil
+        new[1] = nil
+        var policy = RolloutPolicy()
+        policy.minimumSeconds = 0
+        let judgement = RolloutJudge.judge(policy, candidate: new, baseline: old, stepSamples: 300, stepSeconds: 1)
+        #expect(judgement.verdict == .pass, "\(judgement.summary)")
+    }
+
+    @Test func bothMinimaHold() {
+        var generator = SeededGenerator(state: 4)
+        var (new, old): ([Int: RolloutSums], [Int: RolloutSums]) = ([:], [:])
+        Version().serve(3_000, into: &old, &generator)
+        Version().serve(3_000, into: &new, &generator)
+        func verdict(_ samples: Int, _ seconds: Double) -> RolloutJudge.Judgement {
+            RolloutJudge.judge(
+                RolloutPolicy(), candidate: new, baseline: old, stepSamples: samples, stepSeconds: seconds)
+        }
+        #expect(verdict(99, 61).verdict == .inconclusive && verdict(99, 61).summary.contains("99 of 100"))
+        #expect(verdict(100, 59).verdict == .inconclusive && verdict(100, 59).summary.contains("59 of 60"))
+        #expect(verdict(100, 60).verdict == .pass)
+        #expect(
+            RolloutJudge.judge(RolloutPolicy(), candidate: [:], baseline: old, stepSamples: 100, stepSeconds: 60).verdict
+                == .inconclusive)
+    }
+}
