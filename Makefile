@@ -17,7 +17,7 @@ SWIFT_FLAGS ?=
 RELEASE := .build/release/martlet
 SWIFT_SOURCES := Sources Tests Package.swift $(wildcard Benchmarks)
 
-.PHONY: help demo test test-swift test-python test-slow test-gpu test-faults lint format build release up down status \
+.PHONY: help demo demo-serve test test-swift test-python test-slow test-gpu test-faults lint format build release up down status \
 	bench-fleet bench-artifacts bench-gateway install-build install-stack install-test install-lint install-bench clean
 
 help: ## List the tasks
@@ -25,6 +25,9 @@ help: ## List the tasks
 
 demo: ## Install, build, start the stack, run the security-qa pipeline, report; the stack stays up
 	@deploy/demo.sh
+
+demo-serve: ## After demo: serve the champion, roll a second version out under load, refuse two broken ones
+	@deploy/demo-serve.sh
 
 test: test-swift test-python ## All tests: unit, integration on real servers, Python
 

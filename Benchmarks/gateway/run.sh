@@ -3,15 +3,15 @@
 #
 #   Benchmarks/gateway/run.sh [--turns N] [--seconds N] [--stream-turns N] [--streams N] [--only NAME,...] [--json FILE]
 #
-#   --turns N         turns in which every proxy is measured at 1, 32 and 256 connections; medians are shown (default 5)
+#   --turns N         turns in which every proxy is measured at 1, 32 and 256 connections (default 5)
 #   --seconds N       of load per measurement (default 3)
 #   --stream-turns N  turns in which streams are measured (default 3)
 #   --streams N       streams at the same time, each of 100 chunks that are 20 ms apart (default 1000)
 #   --only NAMES      of martlet, vllm-router, nginx, haproxy, litellm, with commas (default: all)
 #   --json FILE       where the figures go (default .build/bench/gateway.json)
 #
-# The proxies run on one core, wrk and the model server's stand-in (nginx with one static answer) on another. All proxies
-# are up all the time and take turns. What a proxy adds to latency is its percentile less that of the same load
+# The proxies run on one core, wrk and a stand-in for the model server (nginx with one static answer) on another. All
+# proxies are up all the time and take turns. What a proxy adds to latency is its percentile less that of the same load
 # without a proxy, in the same turn. Martlet has keys with all limits, costs, metrics, routing by alias and the usage
 # journal on; the others do none of this. Redis and PostgreSQL, which Martlet asks beside the requests, are started for
 # this run in a temporary folder and stopped at its end. Streams are made and measured by a program in streams/.
@@ -21,9 +21,10 @@
 set -euo pipefail
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
+# Debian has servers in a folder that is not in everybody's PATH.
+export PATH=$PATH:/usr/sbin
 for tool in haproxy nginx taskset wrk; do
-    # Debian has servers in a folder that is not in everybody's PATH.
-    PATH=$PATH:/usr/sbin command -v "$tool" >/dev/null || {
+    command -v "$tool" >/dev/null || {
         printf 'run.sh: no %s found; install it: deploy/install.sh bench\n' "$tool" >&2
         exit 1
     }
@@ -33,5 +34,5 @@ streams=$("$root/Benchmarks/need.sh" streams)
 martlet=$("$root/Benchmarks/need.sh" martlet)
 mkdir -p -- "$root/.build/bench"
 cd -- "$root"
-PATH=$PATH:/usr/sbin PYTHONPATH=$root/Benchmarks exec "$python" -m harness.gateway --martlet "$martlet" \
+PYTHONPATH=$root/Benchmarks exec "$python" -m harness.gateway --martlet "$martlet" \
     --streams-program "$streams" --json "$root/.build/bench/gateway.json" "$@"

@@ -18,15 +18,13 @@ from harness.proxies.load import CONNECTIONS, TYPICAL, measure_load
 from harness.proxies.martlet import Martlet
 from harness.proxies.nginx import Nginx
 from harness.proxies.streams import measure_streams
-from harness.proxies.upstreams import StaticUpstream, StreamUpstream
+from harness.proxies.upstreams import CHUNKS, INTERVAL, StaticUpstream, StreamUpstream
 from harness.proxies.vllm_router import VLLMRouter
 from harness.servers import Servers, end_on_signals
 
 PROXIES = {proxy.name: proxy for proxy in (Martlet, VLLMRouter, Nginx, HAProxy, LiteLLM)}
 # LiteLLM does not cope with as many streams.
 STREAMING = ("martlet", "vllm-router", "nginx", "haproxy")
-CHUNKS = 100
-INTERVAL = 20
 
 # What Martlet has to show: (what, test, limit).
 BARS = {
@@ -57,7 +55,6 @@ def options():
     chosen = parser.parse_args()
     chosen.root = Path(__file__).resolve().parents[2]
     chosen.request = chosen.root / "Benchmarks/gateway/request.json"
-    chosen.chunks, chosen.interval = CHUNKS, INTERVAL
     chosen.names = [name for name in chosen.only.split(",") if name]
     if not chosen.names or any(name not in PROXIES for name in chosen.names):
         parser.error(f"--only takes {', '.join(PROXIES)}, with commas")
@@ -98,68 +95,39 @@ class Strangers:
         return max(0.0, busy - own) / (time.monotonic() - self.began)
 
 
-def check_books(proxies):
-    """What Martlet's usage has too little and too much of, now that it has ended; None where it was not measured."""
-    for proxy in proxies:
-        if not isinstance(proxy, Martlet):
-            continue
-        if complaints := proxy.complaints():
-            print(f"  Martlet's log has warnings:\n{complaints[:4_000]}")
-        used, sent = proxy.usage(), proxy.tally
-        most_each = max(sent.completion_tokens / max(sent.requests, 1), CHUNKS)
-        requests = used["requests"] - sent.requests
-        tokens = used["completion_tokens"] - sent.completion_tokens
-        books = {
-            "answered": sent.requests,
-            "cut_at_most": sent.cut,
-            **used,
-            "lost": max(0, -requests, -tokens),
-            "invented": max(0, requests - sent.cut, int(tokens - sent.cut * most_each)),
-        }
-        print(
-            f"  usage: {books['requests']:,} requests, {books['completion_tokens']:,} tokens of answers, cost "
-            f"{books['cost']:.2f}; answered were {sent.requests:,} with {sent.completion_tokens:,} tokens, and "
-            f"{sent.cut:,} at most were cut off",
-            flush=True,
-        )
-        return books
-    return None
-
-
 def measure(servers, chosen):
-    """All figures of all proxies."""
+    """All figures of all proxies, and Martlet's books."""
+    books = {}
+
+    def close_books(part, proxies):
+        for proxy in proxies:
+            if isinstance(proxy, Martlet):
+                books[part] = proxy.close_books()
+
     with StaticUpstream(servers, chosen) as upstream:
         with running(chosen.names, servers, chosen, upstream) as proxies:
             load = measure_load(chosen, upstream, proxies)
-        books = {"load": check_books(proxies)}
-    results = {
-        proxy.name: {
-            "title": proxy.title,
-            "version": proxy.version(),
-            "note": proxy.note,
-            "load": load[proxy.name],
-            "failed": sum(run["failed"] for row in load[proxy.name].values() for run in row["runs"]),
-        }
-        for proxy in proxies
-    }
-    results["direct"] = {"title": "without a proxy", "load": load["direct"]}
+        close_books("load", proxies)
+    results = {proxy.name: {"title": proxy.title, "version": proxy.version(), "note": proxy.note} for proxy in proxies}
+    results["direct"] = {"title": "without a proxy"}
+    for name, row in load.items():
+        results[name] |= {"load": row, "failed": sum(run["failed"] for part in row.values() for run in part["runs"])}
     names = [name for name in chosen.names if name in STREAMING]
     with StreamUpstream(servers, chosen) as upstream:
         with running(names, servers, chosen, upstream) as proxies:
             streams = measure_streams(chosen, upstream, proxies)
-        books["streams"] = check_books(proxies)
+        close_books("streams", proxies)
     for name, row in streams.items():
         results[name]["streams"] = row
-        results[name]["failed"] = results[name].get("failed", 0) + sum(run["failed"] for run in row["runs"])
-    return results, {name: book for name, book in books.items() if book}
+        results[name]["failed"] += sum(run["failed"] for run in row["runs"])
+    return results, books
 
 
 def show(results, chosen):
     """The tables for people."""
-    direct = results["direct"]
-    head = ["", *(f"req/s: {count}" for count in CONNECTIONS)]
+    head = ["", *(f"req/s at {count}" for count in CONNECTIONS)]
     for count in CONNECTIONS:
-        head += [f"{count}: +p50 µs", "+p99"]
+        head += [f"+p50 µs at {count}", "+p99"]
     head += ["CPU µs/req", "RSS MB", "failed"]
     rows = []
     for figures in results.values():
@@ -172,7 +140,7 @@ def show(results, chosen):
         row += [number(typical.get("cpu_us"), 1), number(typical.get("rss_mb"), 1), number(figures["failed"], 0)]
         rows.append(row)
     print("\n" + table(head, rows))
-    print("\nwithout a proxy: the latency itself instead of what is added to it\n")
+    print("\nwithout a proxy: the latencies themselves instead of what is added to them\n")
     head = [f"{chosen.streams:,} streams", "late p50 ms", "p99", "most", "+p99 ms", "CPU µs/chunk", "RSS MB", "peak MB"]
     rows = []
     for figures in results.values():
@@ -182,7 +150,7 @@ def show(results, chosen):
             rows.append([figures["title"], *late, *(number(own.get(name), digits) for name, digits in rest)])
     print(table(head, rows) + "\n")
     for figures in results.values():
-        if figures is not direct:
+        if "note" in figures:
             print(f"{figures['title']} ({figures['version']}): {figures['note']}")
     if "martlet" in results:
         helpers = results["martlet"]["load"][str(TYPICAL)]["helpers_cpu_us"]
@@ -241,8 +209,8 @@ def main():
     facts["load_after"] = machine.facts()["load_before"]
     print(f"\n{facts['cores']} cores of {facts['cpu']}, {facts['system']}, {facts['date']}, load {facts['load_before']}")
     print(
-        f"proxies on core {chosen.proxy_core}, wrk and the upstream on core {chosen.load_core}; {chosen.seconds} s per "
-        f"measurement, medians of {chosen.turns}, of {chosen.stream_turns} for streams; CPU and RSS at {TYPICAL} connections"
+        f"proxies on core {chosen.proxy_core}, wrk and the upstream on core {chosen.load_core}; medians of "
+        f"{chosen.turns} runs of {chosen.seconds} s, of {chosen.stream_turns} for streams; CPU and RSS at {TYPICAL} connections"
     )
     print(f"processes that are not of this run took {facts['strangers']:.0%} of a core meanwhile")
     show(results, chosen)

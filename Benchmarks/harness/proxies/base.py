@@ -23,12 +23,14 @@ class Tally:
     requests: int = 0  # answered, to the last byte
     completion_tokens: int = 0  # in those answers
     cut: int = 0  # at most so many more, whose connection was closed in the middle
+    cut_tokens: int = 0  # and so many tokens at most
 
     def add(self, requests, tokens, cut=0):
         """Counts answers with so many tokens each."""
         self.requests += requests
         self.completion_tokens += requests * tokens
         self.cut += cut
+        self.cut_tokens += cut * tokens
 
 
 class Listener(contextlib.AbstractContextManager):
@@ -93,6 +95,7 @@ class Proxy(Listener):
     title = ""
     # What it does and what not, for the table.
     note = ""
+
     def __init__(self, servers, chosen, upstream):
         super().__init__(servers, chosen, chosen.proxy_core)
         self.upstream = upstream.port

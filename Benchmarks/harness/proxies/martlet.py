@@ -1,5 +1,6 @@
 """Martlet's gateway with everything on."""
 
+import dataclasses
 import datetime
 import json
 
@@ -15,8 +16,8 @@ class Martlet(Proxy):
     name = "martlet"
     title = "Martlet"
     note = (
-        "1 event loop; a key with limits of requests, tokens, concurrency and budget that Redis compares, costs, metrics, "
-        "routing by alias, every request in the usage journal and from there in PostgreSQL"
+        "1 event loop; a key with limits of requests, tokens, concurrency and budget, shared through Redis; costs, "
+        "metrics, routing by alias; every request in the usage journal and from there in PostgreSQL"
     )
 
     def __init__(self, servers, chosen, upstream):
@@ -53,13 +54,9 @@ class Martlet(Proxy):
         self.tally.add(1, self.probe_tokens)
         return True
 
-    def complaints(self):
-        """Warnings and errors in its log."""
-        return self.child.output().strip()
-
     def usage(self):
-        """What the ledger has of this gateway's key; whole once the gateway has ended."""
-        # The day before: the usage of a minute belongs to the day it began on.
+        """What the ledger has of this gateway's key."""
+        # The day before as well: a request may be counted on the day that it began on.
         start = self.began - datetime.timedelta(days=1)
         words = ["usage", "--from", start.isoformat(), "--output", "json"]
         rows = json.loads(run("martlet usage", [self.chosen.martlet, *words], self.environment).output)
@@ -68,4 +65,24 @@ class Martlet(Proxy):
             "requests": sum(row["requests"] for row in own),
             "completion_tokens": sum(row["completionTokens"] for row in own),
             "cost": sum(row["cost"] for row in own),
+        }
+
+    def close_books(self):
+        """Compares the usage with what was sent, and tells; to be called once the gateway has ended."""
+        if complaints := self.child.output().strip():
+            print(f"  Martlet's log has warnings:\n{complaints[:4_000]}")
+        used, sent = self.usage(), self.tally
+        requests = used["requests"] - sent.requests
+        tokens = used["completion_tokens"] - sent.completion_tokens
+        print(
+            f"  Martlet's usage: {used['requests']:,} requests with {used['completion_tokens']:,} tokens of answers, "
+            f"cost {used['cost']:.2f}; answered were {sent.requests:,} with {sent.completion_tokens:,}, and at most "
+            f"{sent.cut:,} were cut off",
+            flush=True,
+        )
+        return {
+            "used": used,
+            "sent": dataclasses.asdict(sent),
+            "lost": max(0, -requests, -tokens),
+            "invented": max(0, requests - sent.cut, tokens - sent.cut_tokens),
         }

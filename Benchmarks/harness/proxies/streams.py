@@ -5,6 +5,7 @@ import json
 from harness.figures import medians
 from harness.processes import Failure, cpu_seconds, memory, peak_memory, run
 from harness.proxies.base import DIRECT
+from harness.proxies.upstreams import CHUNKS
 
 # Milliseconds over which the streams begin: ten intervals, so that their chunks are spread evenly over each.
 RAMP = 200
@@ -21,7 +22,7 @@ def make_request(chosen, folder):
 def open_streams(chosen, port, request, key=None):
     """Streams to their end: what the clients saw."""
     command = ["taskset", "--cpu-list", chosen.load_core, chosen.streams_program, "ask", port, request]
-    done = run("streams", [*command, chosen.streams, chosen.chunks, RAMP], {**DIRECT, "BENCH_KEY": key})
+    done = run("streams", [*command, chosen.streams, CHUNKS, RAMP], {**DIRECT, "BENCH_KEY": key})
     said = json.loads(done.output)
     return {
         "failed": said["streams"] - said["whole"],
@@ -37,11 +38,11 @@ def measure_proxy(chosen, proxy, request, direct):
     cpu = cpu_seconds(proxy.pids)
     row = open_streams(chosen, proxy.port, request, proxy.key)
     cpu = cpu_seconds(proxy.pids) - cpu
-    proxy.tally.add(chosen.streams - row["failed"], chosen.chunks, cut=row["failed"])
+    proxy.tally.add(chosen.streams - row["failed"], CHUNKS, cut=row["failed"])
     resident, _ = memory(proxy.pids)
     row |= {
         "added_p99_ms": row["late_p99_ms"] - direct["late_p99_ms"],
-        "cpu_us": cpu * 1e6 / (chosen.streams * chosen.chunks),
+        "cpu_us": cpu * 1e6 / (chosen.streams * CHUNKS),
         "rss_mb": resident / 1e6,
         "peak_mb": peak_memory(proxy.pids) / 1e6,
     }

@@ -3,9 +3,12 @@
 from harness.proxies.base import Listener
 from harness.proxies.nginx import nginx_command
 
-# Of an answer, and of a stream: as settings/upstream.conf and streams/serve.c tell it.
+# Tokens of the answer in settings/upstream.conf, and of the one that streams/serve.c gives to what asks for no stream.
 ANSWER_TOKENS = 20
-PROBE_TOKENS = 2
+PLAIN_TOKENS = 2
+# Of a stream, a token each, and the milliseconds between two of them.
+CHUNKS = 100
+INTERVAL = 20
 
 
 class StaticUpstream(Listener):
@@ -26,11 +29,10 @@ class StreamUpstream(Listener):
     """A program that streams chunks at a steady pace."""
 
     name = "streams"
-    probe_tokens = PROBE_TOKENS
+    probe_tokens = PLAIN_TOKENS
 
     def __init__(self, servers, chosen):
         super().__init__(servers, chosen, chosen.load_core)
 
     def start(self):
-        program, chunks, interval = self.chosen.streams_program, self.chosen.chunks, self.chosen.interval
-        self.launch([program, "serve", self.port, chunks, interval])
+        self.launch([self.chosen.streams_program, "serve", self.port, CHUNKS, INTERVAL])

@@ -22,7 +22,7 @@ package struct RegisterHandler: StageHandler {
     package func cacheValidator(_ context: StageContext) async throws -> JSONValue? { nil }
 
     package func run(_ context: StageContext) async throws -> StageResult {
-        let parameters = try Parameters(context.payload, known: ["model_name", "promote"])
+        let parameters = try Parameters(context.payload, known: ["model_name", "promote", "rollout"])
         let name = try parameters.requiredString("model_name")
         let promote = try parameters.bool("promote", default: false)
         let model = try context.input(.model)
@@ -46,11 +46,20 @@ package struct RegisterHandler: StageHandler {
         }
         let version = try await registerOnce(
             name: name, model: model, evaluation: evaluation, digest: digest, context: context)
+        let rollout = try RolloutStart(parameters["rollout"], stage: context.payload.stage)
         let mover = AliasMover(mlflow: mlflow, ledger: ledger, context: context, name: name, version: version)
         var aliases: [String] = []
-        for alias in promote ? [Lineage.challengerAlias, Lineage.championAlias] : [Lineage.challengerAlias]
+        // Where nothing serves yet there is nothing to take over from.
+        let champion =
+            rollout == nil ? nil : try await mlflow.modelVersion(name: name, alias: Lineage.championAlias)?.version
+        let takesOver = champion != nil && champion != version.version
+        let promotes = rollout == nil ? promote : !takesOver
+        for alias in promotes ? [Lineage.challengerAlias, Lineage.championAlias] : [Lineage.challengerAlias]
         where try await mover.point(alias) {
             aliases.append(alias)
+        }
+        if let rollout, let champion, takesOver {
+            try await rollout.start(ledger, context, model: name, candidate: version.version, baseline: champion)
         }
         context.log.line("model \(name) version \(version.version), aliases \(aliases.joined(separator: ", "))")
         return .succeeded(
