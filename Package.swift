@@ -88,7 +88,10 @@ let package = Package(
         library("HTTPWire", ["CLinux"]),
         library(
             "Gateway",
-            ["Pipeline", "Ledger", "Coordination", "PostgresClient", "HTTPTransport", "HTTPWire", "CLinux", log, metrics, crypto]
+            [
+                "Pipeline", "Ledger", "Coordination", "PostgresClient", "HTTPTransport", "HTTPWire", "CLinux", log,
+                metrics, crypto,
+            ]
                 + [
                     .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
                 ]),
@@ -135,6 +138,10 @@ let package = Package(
                 "AMQPClient", "Broker", "Coordination", "HTTPTransport", "Ledger", "ObjectStorage", "Pipeline",
                 "PostgresClient", "RedisClient", "Scheduler", "WorkerRuntime", "TestServers", log,
             ], path: "Tests/Support/TestFleet"),
+        library(
+            "TestPeers",
+            [.product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio")],
+            path: "Tests/Support/TestPeers"),
         tests("ChildProcessTests", ["ChildProcess"]),
         tests("RolloutsTests", ["Rollouts", "Pipeline"]),
         tests("HTTPWireTests", ["HTTPWire", .product(name: "NIOEmbedded", package: "swift-nio")] + niohttp),
@@ -142,7 +149,13 @@ let package = Package(
             "GatewayTests",
             [
                 "Gateway", "HTTPWire", "Ledger", "Pipeline", .product(name: "NIOCore", package: "swift-nio"),
-                .product(name: "NIOPosix", package: "swift-nio"), log, crypto,
+                .product(name: "NIOPosix", package: "swift-nio"), "TestPeers", log, crypto,
+            ]),
+        tests(
+            "GatewayIntegrationTests",
+            [
+                "Gateway", "TestPeers", "TestServers", "LocalStack", "Ledger", "Coordination", "PostgresClient",
+                "RedisClient", "HTTPTransport", "Pipeline", log, crypto,
             ]),
         tests("PipelineTests", ["Pipeline"]),
         tests("IngestStageTests", ["IngestStage", "Pipeline", crypto]),
@@ -150,7 +163,8 @@ let package = Package(
             "StageIntegrationTests",
             [
                 "IngestStage", "ModelStages", "RegisterStage", "NotifyStage", "StageSupport", "WorkerRuntime",
-                "Configuration", "Pipeline", "Ledger", "PostgresClient", "ObjectStorage", "MLflowClient",
+                "Rollouts", "ModelServer", "Coordination", "RedisClient", "Configuration", "Pipeline", "Ledger",
+                "PostgresClient", "ObjectStorage", "MLflowClient",
                 "HTTPTransport", "ChildProcess", "TestServers", log, crypto,
             ], resources: [.copy("Peers")]),
         tests("ConfigurationTests", ["Configuration", "Pipeline", log]),
@@ -211,7 +225,8 @@ let package = Package(
             name: "martlet",
             dependencies: [
                 "Pipeline", "Configuration", "Ledger", "Coordination", "Broker", "Scheduler", "WorkerRuntime",
-                "Gateway", "ModelServer", "Rollouts", "IngestStage", "ModelStages", "RegisterStage", "NotifyStage", "StageSupport",
+                "Gateway", "ModelServer", "Rollouts", "IngestStage", "ModelStages", "RegisterStage", "NotifyStage",
+                "StageSupport",
                 "ObjectStorage", "MLflowClient", "HTTPTransport", "Telemetry", "LocalStack", "ChildProcess",
                 "AMQPClient", "RedisClient", "PostgresClient", arguments, log, metrics, crypto,
             ],

@@ -73,7 +73,9 @@ struct SettingKey: Hashable, Sendable {
     ]
 
     /// Those that are a list in YAML and commas in the environment.
-    static let lists: Set<SettingKey> = [.allowAddresses, .smtpTo, .ingestAddresses, .ingestRoots, .servingArguments, .servingCommand]
+    static let lists: Set<SettingKey> = [
+        .allowAddresses, .smtpTo, .ingestAddresses, .ingestRoots, .servingArguments, .servingCommand,
+    ]
 
     /// The YAML file's lists of mappings.
     static let webhooks = "notify.webhooks"

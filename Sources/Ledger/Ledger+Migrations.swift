@@ -9,6 +9,9 @@ extension Ledger {
         PackageResources.migration_0004_sql,
     ]
 
+    /// The schema's version that this program brings about.
+    package static var schemaVersion: Int { migrations.count }
+
     /// Brings the schema up to date. Safe to call from any number of processes at once.
     /// - Throws: ``LedgerError`` `corrupt` when the database was migrated by a newer program, or when a migration
     ///   that it has differs from this program's.

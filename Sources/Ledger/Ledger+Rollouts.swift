@@ -39,14 +39,17 @@ extension Ledger {
         guard candidate != baseline else {
             throw LedgerError(.refused, "version \(candidate) of \(model) serves already: there is nothing to roll out")
         }
-        if let problem = policy.problem { throw LedgerError(.refused, "the rollout's policy cannot be used: \(problem)") }
+        if let problem = policy.problem {
+            throw LedgerError(.refused, "the rollout's policy cannot be used: \(problem)")
+        }
         try await postgres.withTransaction { connection in
             let rows = try await connection.query(
                 SQL.rollouts["start"],
                 [.text(id), .text(model), .text(candidate), .text(baseline), .text(policy.json.canonicalJSON)])
             guard !rows.isEmpty else {
                 throw LedgerError(
-                    .refused, "a rollout of \(model) is running: wait for it, or end it with `martlet rollout abort \(model)`")
+                    .refused,
+                    "a rollout of \(model) is running: wait for it, or end it with `martlet rollout abort \(model)`")
             }
             try await self.rolloutChanged("rollout.start", id, actor: actor, in: connection)
         }
@@ -217,6 +220,7 @@ extension LedgerError {
     }
 
     package static func noAlias(_ alias: String, model: String) -> LedgerError {
-        LedgerError(.notFound, "no version of \(model) has the alias \(alias): name one, or run a pipeline that registers one")
+        LedgerError(
+            .notFound, "no version of \(model) has the alias \(alias): name one, or run a pipeline that registers one")
     }
 }

@@ -46,6 +46,8 @@ final class Engine: Sendable {
             stdout: .file(logFile), stderr: .file(logFile))
     }
 
+    var processID: pid_t { child.pid }
+
     var isAlive: Bool { child.exitStatus == nil }
 
     /// Waits for the process's end.
@@ -79,7 +81,8 @@ final class Engine: Sendable {
         let answer = try await response.body.collect(upTo: 1 << 20)
         guard response.isSuccess else {
             throw ServingError(
-                "the engine answered its first request with \(response.status): \(String(decoding: answer.prefix(300), as: UTF8.self))")
+                "the engine answered its first request with \(response.status): \(String(decoding: answer.prefix(300), as: UTF8.self))"
+            )
         }
     }
 
@@ -114,7 +117,8 @@ final class Engine: Sendable {
             let response = try await transport.send(
                 HTTPRequest(
                     url: "http://\(address)\(path)",
-                    timeouts: HTTPTimeouts(connect: .seconds(2), firstByte: .seconds(5), idle: .seconds(5), total: .seconds(8)),
+                    timeouts: HTTPTimeouts(
+                        connect: .seconds(2), firstByte: .seconds(5), idle: .seconds(5), total: .seconds(8)),
                     retry: .none, proxy: .direct))
             _ = try await response.body.collect(upTo: 1 << 16)
             return response.status

@@ -1,10 +1,10 @@
 package import Coordination
+import FoundationEssentials
+import Glibc
 package import HTTPTransport
 package import Logging
 package import MLflowClient
 package import ObjectStorage
-import FoundationEssentials
-import Glibc
 import StageSupport
 
 /// Keeps an engine running for every version that an alias means, and none for others; tells the gateways who serves.
@@ -57,9 +57,21 @@ package actor ModelServer {
 
     /// Why it does not serve what it should; nil when it does.
     package var notReady: String? {
-        if wanted.isEmpty { return lacks ?? "no version has the aliases \(configuration.aliases.joined(separator: ", "))" }
-        let missing = wanted.filter { members[$0.value]?.stage != .ready }.map { "\($0.key) (version \($0.value.version))" }
+        if wanted.isEmpty {
+            return lacks ?? "no version has the aliases \(configuration.aliases.joined(separator: ", "))"
+        }
+        let missing = wanted.filter { members[$0.value]?.stage != .ready }.map {
+            "\($0.key) (version \($0.value.version))"
+        }
         return missing.isEmpty ? nil : lacks ?? "starting \(missing.sorted().joined(separator: ", "))"
+    }
+
+    /// The engines' process ids.
+    var processes: [pid_t] { members.values.map(\.engine.processID) }
+
+    /// How often a version could not be served, one time after another.
+    func failureCount(of version: String) -> Int {
+        failures.first { $0.key.version == version }?.value.count ?? 0
     }
 
     /// Serves until it is cancelled; then the engines drain and end.
@@ -86,7 +98,9 @@ package actor ModelServer {
                 wanted[alias] = version
             }
             // The challenger's alias may end with its rollout.
-            for alias in wanted.keys where versions[alias] == nil && alias != Lineage.championAlias { wanted[alias] = nil }
+            for alias in wanted.keys where versions[alias] == nil && alias != Lineage.championAlias {
+                wanted[alias] = nil
+            }
         } catch {
             guard !Task.isCancelled else { return }
             if !isRegistryAway {
@@ -129,8 +143,10 @@ package actor ModelServer {
             let folder = try await cache.folder(for: version.artifacts, below: "merged")
             let bytes = try Weights.check(folder)
             if let available = Memory.available(), available < bytes + configuration.overhead {
-                lacks = "version \(version.version) needs \((bytes + configuration.overhead) >> 20) MiB, \(available >> 20) are free"
-                log.warning("not enough memory for another engine; it is tried again", metadata: ["reason": "\(lacks ?? "")"])
+                lacks =
+                    "version \(version.version) needs \((bytes + configuration.overhead) >> 20) MiB, \(available >> 20) are free"
+                log.warning(
+                    "not enough memory for another engine; it is tried again", metadata: ["reason": "\(lacks ?? "")"])
                 note(failureOf: version)
                 return
             }
@@ -176,6 +192,8 @@ package actor ModelServer {
         guard let member = members[version], member.engine === engine else { return }
         members[version] = nil
         if member.stage != .draining, !Task.isCancelled {
+            // The gateways would find out by themselves, a request later.
+            await announce(member, version, .draining)
             note(failureOf: version)
             log.error(
                 "an engine ended; another is started",
@@ -223,7 +241,11 @@ package actor ModelServer {
             await withTaskGroup(of: Void.self) { group in
                 for (version, member) in all {
                     group.addTask {
-                        if member.stage == .starting { await member.engine.stop() } else { await self.finish(member, version) }
+                        if member.stage == .starting {
+                            await member.engine.stop()
+                        } else {
+                            await self.finish(member, version)
+                        }
                     }
                 }
             }
@@ -234,18 +256,21 @@ package actor ModelServer {
 
     private func announceAll() async {
         for (version, member) in members where member.stage != .starting {
-            let aliases = wanted.filter { $0.value == version }.map(\.key).sorted()
-            let record = ReplicaRecord(
-                id: member.id, model: configuration.model, version: version.version, aliases: aliases,
-                host: configuration.host, port: member.engine.port, servedName: member.engine.name,
-                maximumInFlight: configuration.maximumInFlight, state: member.stage == .ready ? .ready : .draining,
-                since: member.since)
-            do {
-                // A task of its own: that an engine drains must be said also when this one is cancelled.
-                try await Task { try await coordinator.announce(record) }.value
-            } catch {
-                log.warning("cannot tell the gateways who serves; said again", metadata: ["error": "\(error)"])
-            }
+            await announce(member, version, member.stage == .ready ? .ready : .draining)
+        }
+    }
+
+    private func announce(_ member: Member, _ version: ServedVersion, _ state: ReplicaRecord.State) async {
+        let aliases = wanted.filter { $0.value == version }.map(\.key).sorted()
+        let record = ReplicaRecord(
+            id: member.id, model: configuration.model, version: version.version, aliases: aliases,
+            host: configuration.host, port: member.engine.port, servedName: member.engine.name,
+            maximumInFlight: configuration.maximumInFlight, state: state, since: member.since)
+        do {
+            // A task of its own: that an engine drains must be said also when this one is cancelled.
+            try await Task { try await coordinator.announce(record) }.value
+        } catch {
+            log.warning("cannot tell the gateways who serves; said again", metadata: ["error": "\(error)"])
         }
     }
 

@@ -25,7 +25,8 @@ struct Registry: Sendable {
             guard let found = try await mlflow.modelVersion(name: model, alias: alias) else { continue }
             guard let artifacts = Lineage.artifacts(of: found.tags) else {
                 throw ServingError(
-                    "version \(found.version) of \(model) was not registered by Martlet: its files have no digests to check")
+                    "version \(found.version) of \(model) was not registered by Martlet: its files have no digests to check"
+                )
             }
             versions[alias] = ServedVersion(version: found.version, artifacts: artifacts)
         }

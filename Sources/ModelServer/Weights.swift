@@ -13,7 +13,8 @@ enum Weights {
             let suffix = name.split(separator: ".").last.map { String($0).lowercased() } ?? ""
             guard suffixes.contains(suffix) else {
                 throw ServingError(
-                    "the model has a file '\(name.prefix(100))': only safetensors and texts are loaded, as other formats can run code")
+                    "the model has a file '\(name.prefix(100))': only safetensors and texts are loaded, as other formats can run code"
+                )
             }
             guard suffix == "safetensors" else { continue }
             var status = stat()

@@ -25,7 +25,9 @@ package struct RolloutController: Sendable {
         var isAway = false
         while !Task.isCancelled {
             do {
-                for rollout in try await ledger.rolloutsAlive() where rollout.state == .running { try await look(at: rollout) }
+                for rollout in try await ledger.rolloutsAlive() where rollout.state == .running {
+                    try await look(at: rollout)
+                }
                 isAway = false
             } catch {
                 guard !Task.isCancelled else { return }

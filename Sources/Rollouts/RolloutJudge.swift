@@ -61,7 +61,8 @@ package enum RolloutJudge {
             return Judgement(verdict: .inconclusive, findings: findings, summary: describe(open))
         }
         guard !findings.isEmpty else {
-            return Judgement(verdict: .inconclusive, findings: [], summary: "the versions have no sizes of prompts in common yet")
+            return Judgement(
+                verdict: .inconclusive, findings: [], summary: "the versions have no sizes of prompts in common yet")
         }
         return Judgement(verdict: .pass, findings: findings, summary: "no metric is worse by more than its margin")
     }
@@ -92,7 +93,8 @@ package enum RolloutJudge {
             Metric(
                 name: "truncated_rate", moments: { part($0.truncated, of: $0.requests - $0.errors) },
                 margin: margins.truncated),
-            Metric(name: "first_token_seconds", moments: { $0.firstToken }, margin: margins.firstToken, isRelative: true),
+            Metric(
+                name: "first_token_seconds", moments: { $0.firstToken }, margin: margins.firstToken, isRelative: true),
             Metric(name: "seconds_per_token", moments: { $0.perToken }, margin: margins.perToken, isRelative: true),
             Metric(
                 name: "answer_tokens", moments: { $0.length }, margin: margins.length, isRelative: true,

@@ -21,7 +21,8 @@ struct Martlet: AsyncParsableCommand {
             PipelineCommand.self, ModelCommand.self, KeyCommand.self, UsageCommand.self, RolloutCommand.self,
             DoctorCommand.self,
             ArtifactCommand.self,
-            WorkerCommand.self, SchedulerCommand.self, GatewayCommand.self, ServeCommand.self, SupervisorCommand.self, ServersCommand.self,
+            WorkerCommand.self, SchedulerCommand.self, GatewayCommand.self, ServeCommand.self, SupervisorCommand.self,
+            ServersCommand.self,
         ])
 
     /// As ArgumentParser's own, which ends with 64 after wrong usage.

@@ -76,7 +76,8 @@ import Testing
         let request = ClientRequest(
             endpoint: .chatCompletions, inspection: inspection, body: ByteBuffer(string: text),
             fields: ByteBuffer(string: "x-request-id: r\r\n"), requestID: ByteBuffer(string: "r"), isOldVersion: false,
-            keepsAlive: true, deployment: ModelTable.Deployment(id: 0, model: "m", version: "7"), arm: nil, key: nil,
+            keepsAlive: true, deployment: ModelTable.Deployment(id: 0, model: "m", version: "7"), arm: nil,
+            fallback: nil, key: nil,
             reservation: nil, price: PriceTable.Price(prompt: 0, cached: 0, completion: 0),
             ask: Admission.Ask(deployment: 0, key: 0, cost: 1, level: 1, affinity: 0), received: .now())
         let bytes = request.encoded(for: Replica(configuration, id: 0), ByteBufferAllocator())

@@ -1,6 +1,7 @@
 import Crypto
 import NIOCore
 import Pipeline
+import TestPeers
 import Testing
 
 @testable import Gateway

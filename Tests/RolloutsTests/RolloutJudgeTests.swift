@@ -112,7 +112,8 @@ import Testing
         #expect(verdict(100, 59).verdict == .inconclusive && verdict(100, 59).summary.contains("59 of 60"))
         #expect(verdict(100, 60).verdict == .pass)
         #expect(
-            RolloutJudge.judge(RolloutPolicy(), candidate: [:], baseline: old, stepSamples: 100, stepSeconds: 60).verdict
+            RolloutJudge.judge(RolloutPolicy(), candidate: [:], baseline: old, stepSamples: 100, stepSeconds: 60)
+                .verdict
                 == .inconclusive)
     }
 }

@@ -45,10 +45,11 @@ import Testing
 
     private func register(
         _ bench: Workbench, _ ledger: Ledger, _ mlflow: MLflowClient, run: RunID, _ inputs: [String: StageOutput],
-        promote: Bool = true
+        promote: Bool = true, rollout: JSONValue = .null
     ) async throws -> (output: StageOutput, log: String) {
         let context = bench.context(
-            "register", run: run, parameters: ["model_name": .string(bench.name), "promote": .bool(promote)],
+            "register", run: run,
+            parameters: ["model_name": .string(bench.name), "promote": .bool(promote), "rollout": rollout],
             inputs: inputs)
         let result = try await RegisterHandler(mlflow: mlflow, ledger: ledger).run(context)
         return (try #require(result.output), context.log.text)
@@ -179,6 +180,52 @@ import Testing
             }
             _ = try await register(bench, ledger, mlflow, run: runs[1], try await inputs(bench, run: runs[1]))
             #expect(try await mlflow.modelVersions(name: bench.name).map(\.version).sorted() == ["1", "3", "4", "5"])
+        }
+    }
+
+    /// Without a champion there is nothing to take over from; with one the new version takes over step by step.
+    @Test(.timeLimit(.minutes(4)))
+    func aRolloutBeginsWhereAChampionServes() async throws {
+        try await with { bench, ledger, mlflow in
+            let runs = [try await bench.acceptedRun(ledger), try await bench.acceptedRun(ledger)]
+            let rollout: JSONValue = ["enabled": true, "steps": [0.2, 1], "minimum_samples": 7]
+            let first = try await inputs(bench, run: runs[0])
+            let (output, _) = try await register(bench, ledger, mlflow, run: runs[0], first, rollout: rollout)
+            #expect(output.values["aliases"] == ["challenger", "champion"])
+            #expect(try await ledger.rolloutsAlive().isEmpty)
+            let second = try await inputs(bench, run: runs[1], weights: "other")
+            // Delivered twice, it begins once.
+            for _ in 0..<2 {
+                let (output, _) = try await register(bench, ledger, mlflow, run: runs[1], second, rollout: rollout)
+                #expect(output.values["aliases"] == ["challenger"])
+            }
+            let alive = try await ledger.rolloutsAlive()
+            #expect(alive.count == 1 && alive[0].candidate == "2" && alive[0].baseline == "1")
+            #expect(alive[0].policy.steps == [0.2, 1] && alive[0].policy.minimumSamples == 7)
+            #expect(try await mlflow.modelVersion(name: bench.name, alias: "champion")?.version == "1")
+            // A third one waits.
+            let run = try await bench.acceptedRun(ledger)
+            let (_, log) = try await register(
+                bench, ledger, mlflow, run: run, try await inputs(bench, run: run), rollout: true)
+            #expect(log.contains("version 3 waits as the challenger"))
+            #expect(try await ledger.rolloutsAlive().map(\.candidate) == ["2"])
+        }
+    }
+
+    @Test(
+        .timeLimit(.minutes(4)),
+        arguments: [
+            ("yes", "must be true, false or a mapping"), (["step": [1]], "has no member step"),
+            (["enabled": 1], "must be true or false"), (["steps": [0.5]], "the last step must be 1"),
+        ] as [(JSONValue, String)])
+    func aRolloutThatCannotBeIsRefused(_ rollout: JSONValue, message: String) async throws {
+        try await with { bench, ledger, mlflow in
+            let run = try await bench.acceptedRun(ledger)
+            let inputs = try await inputs(bench, run: run)
+            let error = await #expect(throws: StageFailure.self) {
+                _ = try await register(bench, ledger, mlflow, run: run, inputs, rollout: rollout)
+            }
+            #expect(error?.failure.message.contains(message) == true && error?.failure.class == .permanent)
         }
     }
 

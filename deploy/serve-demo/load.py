@@ -54,6 +54,8 @@ class Load:
             session = f"user-{number}-{conversation}"
             try:
                 await self._ask(client, choice, session, streams=(conversation + number) % 2 == 0)
+                # People read; and the same two cores train and start engines meanwhile.
+                await asyncio.sleep(choice.uniform(0.2, 1))
             except Exception as error:  # pylint: disable=broad-exception-caught
                 self.failures.append(f"{time.strftime('%X')} {type(error).__name__}: {str(error)[:200]}")
                 await asyncio.sleep(0.2)

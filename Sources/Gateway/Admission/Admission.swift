@@ -15,7 +15,7 @@ final class Admission: Sendable {
 
     /// What a request asks for.
     struct Ask: Sendable {
-        let deployment: Int
+        var deployment: Int
         let key: Int
         /// Tokens of the prompt and of the answer expected.
         let cost: Int
@@ -198,7 +198,9 @@ final class Admission: Sendable {
         let now = NIODeadline.now()
         let granted = state.withLock { state -> [(any Waiter, Grant)] in
             for pool in state.pools.indices {
-                guard let index = state.pools[pool].places.firstIndex(where: { $0.replica === replica }) else { continue }
+                guard let index = state.pools[pool].places.firstIndex(where: { $0.replica === replica }) else {
+                    continue
+                }
                 state.pools[pool].places[index].health.probed(isUp: isUp)
                 let inFlight = state.pools[pool].places[index].inFlight
                 if let load { state.pools[pool].places[index].limit.update(load, inFlight: inFlight) }
@@ -222,7 +224,8 @@ final class Admission: Sendable {
     func wait(of deployment: Int) -> Int {
         let now = NIODeadline.now()
         return state.withLock { state in
-            let seconds = Double(state.pools[deployment].queue.cost) / max(1, state.pools[deployment].rate.perSecond(now))
+            let seconds =
+                Double(state.pools[deployment].queue.cost) / max(1, state.pools[deployment].rate.perSecond(now))
             return min(60, max(1, Int(seconds.rounded(.up))))
         }
     }
@@ -260,7 +263,8 @@ final class Admission: Sendable {
 
     private static func drain(_ state: inout State, _ pool: Int, _ now: NIODeadline) -> [(any Waiter, Grant)] {
         var granted: [(any Waiter, Grant)] = []
-        while state.pools[pool].places.contains(where: { $0.hasRoom(now) }), let entry = state.pools[pool].queue.next() {
+        while state.pools[pool].places.contains(where: { $0.hasRoom(now) }), let entry = state.pools[pool].queue.next()
+        {
             guard let grant = take(&state, entry.element.ask, now) else {
                 // What is free was excluded by this request: it goes on waiting behind the others of its key.
                 state.pools[pool].queue.append(entry, level: entry.element.ask.level)

@@ -1,5 +1,5 @@
-import NIOCore
 import Glibc
+import NIOCore
 
 /// Tokens per second that end, as a moving average over some ten seconds. Pure.
 struct TokenRate: Equatable, Sendable {

@@ -354,7 +354,7 @@ final class ClientConnection: ChannelInboundHandler {
         do { inspection = try result.get() } catch { throw .body(error) }
         let affinity = Self.affinity(inspection, body)
         let stickiness = inspection.session == nil ? key.map { Hash.mix(UInt64($0.id)) } ?? loop.randomWord() : affinity
-        guard let (deployment, arm) = core.resolve(inspection.model, stickiness: stickiness) else {
+        guard let (deployment, arm, fallback) = core.resolve(inspection.model, stickiness: stickiness) else {
             throw .invalid(
                 404, code: "model_not_found", parameter: "model",
                 "there is no model '\(inspection.model.prefix(128))' here; /v1/models lists those there are")
@@ -378,7 +378,8 @@ final class ClientConnection: ChannelInboundHandler {
         return ClientRequest(
             endpoint: endpoint, inspection: inspection, body: body, fields: identity.fields,
             requestID: identity.requestID, isOldVersion: head.isOldVersion, keepsAlive: head.keepsAlive,
-            deployment: deployment, arm: arm, key: key, reservation: reservation, price: price, ask: ask, received: received)
+            deployment: deployment, arm: arm, fallback: fallback, key: key, reservation: reservation, price: price,
+            ask: ask, received: received)
     }
 
     /// Requests of one session belong together, and those whose prompts begin alike.

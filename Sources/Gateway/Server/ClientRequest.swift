@@ -16,6 +16,8 @@ struct ClientRequest {
     let deployment: ModelTable.Deployment
     /// Its part in a rollout, if there is one.
     let arm: RolloutTable.Arm?
+    /// The old version, where this one is under way: it is asked when this one fails before its first byte.
+    let fallback: ModelTable.Deployment?
     let key: KeyState?
     let reservation: KeyState.Reservation?
     let price: PriceTable.Price

@@ -17,7 +17,10 @@ final class Exchange {
     let request: ClientRequest
     private let loop: LoopState
     private unowned let client: ClientConnection
-    private let series: GatewayMetrics.Series
+    /// The version that answers; in a rollout another one, once the new one has failed.
+    private var deployment: ModelTable.Deployment
+    private var arm: RolloutTable.Arm?
+    private var series: GatewayMetrics.Series
     private var phase = Phase.connecting
     private var grant: Admission.Grant?
     private var upstream: UpstreamConnection?
@@ -49,6 +52,8 @@ final class Exchange {
         self.request = request
         self.loop = loop
         self.client = client
+        deployment = request.deployment
+        arm = request.arm
         series = loop.core.metrics.series(request.deployment, request.endpoint)
         ask = request.ask
         deadline = request.received + TimeAmount(loop.core.configuration.timeouts.queue)
@@ -66,17 +71,18 @@ final class Exchange {
             fail(
                 .limited(
                     code: "queue_full", retryAfter: retryAfter(),
-                    "\(waiting) requests wait for '\(request.deployment.label)', as many as may"))
+                    "\(waiting) requests wait for '\(deployment.label)', as many as may"))
         case .fullForKey(let waiting):
             fail(
                 .limited(
                     code: "queue_full_for_key", retryAfter: retryAfter(),
-                    "\(waiting) requests of this key wait for '\(request.deployment.label)', as many as may"))
+                    "\(waiting) requests of this key wait for '\(deployment.label)', as many as may"))
         case .noReplica:
+            if fallsBack() { return }
             fail(
                 .unavailable(
                     code: "no_replica", retryAfter: 5,
-                    "no model server answers for '\(request.deployment.label)' at present"))
+                    "no model server answers for '\(deployment.label)' at present"))
         }
     }
 
@@ -133,7 +139,7 @@ final class Exchange {
         upstream = connection
         if slot == nil, request.endpoint.isGeneration {
             slot = core.journal?.begin(
-                key: request.key?.id ?? 0, model: request.deployment.model, version: request.deployment.version,
+                key: request.key?.id ?? 0, model: deployment.model, version: deployment.version,
                 prompt: request.inspection.estimatedPromptTokens, second: Int(loop.secondsSince1970))
         }
         sentAt = .now()
@@ -145,6 +151,12 @@ final class Exchange {
 
     func upstreamHead(_ head: ResponseHead, _ bytes: UnsafeRawBufferPointer) {
         let now = NIODeadline.now()
+        if head.status >= 500, request.fallback != nil, arm?.isCandidate == true {
+            upstream?.abort()
+            upstream = nil
+            _ = fallsBack()
+            return
+        }
         series.firstByte.recordNanoseconds((now - sentAt).nanoseconds)
         firstByte = now
         deadline = min(total, now + TimeAmount(timeouts.betweenTokens))
@@ -222,6 +234,33 @@ final class Exchange {
         finish()
     }
 
+    /// In a rollout the old version answers what the new one could not: nobody pays for the trial. The failure is the
+    /// new one's all the same.
+    private func fallsBack() -> Bool {
+        guard let fallback = request.fallback, let arm, arm.isCandidate else { return false }
+        var sums = RolloutSums()
+        sums.requests = 1
+        sums.errors = 1
+        core.rollouts.record(arm, model: deployment.model, stratum: stratum, sums)
+        series.serverErrors.increment()
+        slot?.finish(status: 502, use: TokenUse(), cost: 0, isPartial: true)
+        slot = nil
+        if let grant { core.admission.release(grant, .failure) }
+        grant = nil
+        self.arm = nil
+        deployment = fallback
+        series = core.metrics.series(fallback, request.endpoint)
+        ask.deployment = fallback.id
+        ask.excluded = []
+        attempts = 0
+        deadline = request.received + TimeAmount(timeouts.queue)
+        phase = .connecting
+        start()
+        return true
+    }
+
+    private var stratum: Int { RolloutSums.stratum(promptTokens: request.inspection.estimatedPromptTokens) }
+
     /// Whether the answer broke off.
     private var isBroken = false
 
@@ -235,8 +274,9 @@ final class Exchange {
             finish()
             return
         }
+        if fallsBack() { return }
         guard canRetry, attempts < core.configuration.limits.attempts, let grant,
-            core.admission.mayRetry(request.deployment.id)
+            core.admission.mayRetry(deployment.id)
         else {
             fail(error)
             return
@@ -313,7 +353,7 @@ final class Exchange {
             fail(
                 .unavailable(
                     code: "queue_timeout", retryAfter: retryAfter(),
-                    "no place at '\(request.deployment.label)' became free within \(timeouts.queue)"))
+                    "no place at '\(deployment.label)' became free within \(timeouts.queue)"))
         case .sent:
             upstream?.abort()
             upstream = nil
@@ -346,7 +386,7 @@ final class Exchange {
         upstream?.resume()
     }
 
-    private func retryAfter() -> Int { core.admission.wait(of: request.deployment.id) }
+    private func retryAfter() -> Int { core.admission.wait(of: deployment.id) }
 
     private enum Outcome {
         case ended
@@ -378,7 +418,7 @@ final class Exchange {
             key.settle(reservation, tokens: use.prompt + use.completion, cost: cost)
         }
         slot?.finish(status: status, use: use, cost: cost, isPartial: isPartial)
-        if let arm = request.arm { record(arm, outcome, use) }
+        if let arm { record(arm, outcome, use) }
         series.duration.recordNanoseconds((NIODeadline.now() - request.received).nanoseconds)
         if use.prompt > 0 { series.promptTokens.increment(by: use.prompt) }
         if use.completion > 0 { series.completionTokens.increment(by: use.completion) }
@@ -417,9 +457,7 @@ final class Exchange {
                 sums.perToken.add(Double((end - sentAt).nanoseconds) / 1e9 / Double(tokens))
             }
         }
-        core.rollouts.record(
-            arm, model: request.deployment.model,
-            stratum: RolloutSums.stratum(promptTokens: request.inspection.estimatedPromptTokens), sums)
+        core.rollouts.record(arm, model: deployment.model, stratum: stratum, sums)
     }
 
     /// Whether the answer ended because it was as long as it may be.

@@ -61,22 +61,22 @@ final class GatewayCore: Sendable {
     /// - Parameter stickiness: what keeps requests together that belong together.
     func resolve(
         _ name: String, stickiness: UInt64
-    ) -> (deployment: ModelTable.Deployment, arm: RolloutTable.Arm?)? {
+    ) -> (deployment: ModelTable.Deployment, arm: RolloutTable.Arm?, fallback: ModelTable.Deployment?)? {
         let table = routing.withLock { $0.table }
         guard let deployment = table.deployment(named: name) else { return nil }
         // Who names a version or another alias gets it.
         guard !rollouts.isEmpty, name == deployment.model || name == "\(deployment.model)@champion",
             let choice = rollouts.choose(model: deployment.model, stickiness: stickiness),
             let baseline = table.deployment(named: "\(deployment.model):\(choice.baseline)")
-        else { return (deployment, nil) }
-        guard choice.arm.isCandidate else { return (baseline, choice.arm) }
+        else { return (deployment, nil, nil) }
+        guard choice.arm.isCandidate else { return (baseline, choice.arm, nil) }
         guard let candidate = table.deployment(named: "\(deployment.model):\(choice.candidate)"),
             admission.isUsable(candidate.id)
         else {
             // It is not there, or broken: the old one answers, and that is no word on either.
-            return (baseline, nil)
+            return (baseline, nil, nil)
         }
-        return (candidate, choice.arm)
+        return (candidate, choice.arm, baseline)
     }
 
     var modelNames: [String] { routing.withLock { $0.table.names.keys.sorted() } }

@@ -179,7 +179,8 @@ struct RolloutStatusCommand: AsyncParsableCommand {
                 throw LedgerError.noRollout(model)
             }
             let controller = RolloutController(
-                ledger: tools.ledger, mlflow: tools.mlflow, logger: Logger(label: "martlet.command") { _ in SwiftLogNoOpLogHandler() })
+                ledger: tools.ledger, mlflow: tools.mlflow,
+                logger: Logger(label: "martlet.command") { _ in SwiftLogNoOpLogHandler() })
             let judgement = try await controller.judge(rollout)
             let verdicts = try await tools.ledger.rolloutVerdicts(rollout.id)
             switch format.output {
@@ -196,9 +197,12 @@ struct RolloutStatusCommand: AsyncParsableCommand {
                 let share = NumberText.short(rollout.share * 100)
                 print(
                     "\(rollout.model): version \(rollout.candidate) after version \(rollout.baseline), "
-                        + "\(rollout.state.rawValue), step \(rollout.step + 1) of \(rollout.policy.steps.count), \(share) %")
+                        + "\(rollout.state.rawValue), step \(rollout.step + 1) of \(rollout.policy.steps.count), \(share) %"
+                )
                 if let reason = rollout.reason { print(reason) }
-                var table = Table(["METRIC", "CANDIDATE", "BASELINE", "DIFFERENCE", "FROM", "TO", "MARGIN", "SAMPLES", "VERDICT"])
+                var table = Table([
+                    "METRIC", "CANDIDATE", "BASELINE", "DIFFERENCE", "FROM", "TO", "MARGIN", "SAMPLES", "VERDICT",
+                ])
                 for finding in judgement.findings {
                     table.add([
                         finding.metric, NumberText.short(finding.candidate), NumberText.short(finding.baseline),
@@ -209,7 +213,9 @@ struct RolloutStatusCommand: AsyncParsableCommand {
                 }
                 print(table.text, terminator: "")
                 for verdict in verdicts {
-                    print("\(verdict.decidedAt) step \(verdict.step + 1): \(verdict.action): \(Terminal.safe(verdict.summary))")
+                    print(
+                        "\(verdict.decidedAt) step \(verdict.step + 1): \(verdict.action): \(Terminal.safe(verdict.summary))"
+                    )
                 }
             }
         }

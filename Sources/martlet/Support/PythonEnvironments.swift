@@ -68,7 +68,8 @@ enum PythonEnvironments {
         let lock = URL(filePath: package).appending(path: "../../../config/python/\(name).lock").standardized
         guard let bytes = try? Data(contentsOf: lock) else {
             throw StageFailure(
-                .permanent, "python.lock", "there is no \(lock.path); name the environment in MARTLET_PYTHON or MARTLET_SERVING_PYTHON")
+                .permanent, "python.lock",
+                "there is no \(lock.path); name the environment in MARTLET_PYTHON or MARTLET_SERVING_PYTHON")
         }
         let digest = Digest.hexadecimal(SHA256.hash(data: bytes)).prefix(16)
         let home = variables["HOME"] ?? "/root"

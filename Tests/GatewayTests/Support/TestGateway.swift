@@ -47,23 +47,3 @@ enum TestGateway {
         #"{"id":"1","choices":[{"index":0,"delta":{"content":"\#(content)"}}]}"#
     }
 }
-
-/// Something that a test waits for.
-struct Signal: Sendable {
-    private let stream: AsyncStream<ContinuousClock.Instant>
-    private let continuation: AsyncStream<ContinuousClock.Instant>.Continuation
-
-    init() {
-        (stream, continuation) = AsyncStream.makeStream()
-    }
-
-    func fire() {
-        continuation.yield(.now)
-    }
-
-    /// The moment at which it was fired; once for each firing.
-    func wait() async -> ContinuousClock.Instant {
-        for await moment in stream { return moment }
-        return .now
-    }
-}

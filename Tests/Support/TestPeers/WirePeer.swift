@@ -1,8 +1,8 @@
-import NIOCore
+package import NIOCore
 import NIOPosix
 
 /// One end of a TCP connection whose every byte a test sees and sends.
-actor WirePeer {
+package actor WirePeer {
     private let channel: any Channel
     private let outbound: NIOAsyncChannelOutboundWriter<ByteBuffer>
     private var received = ByteBuffer()
@@ -29,8 +29,8 @@ actor WirePeer {
         }
     }
 
-    struct Ended: Error {
-        let received: String
+    package struct Ended: Error {
+        package let received: String
     }
 
     private init(
@@ -58,7 +58,7 @@ actor WirePeer {
     }
 
     /// Connects, calls `body` and closes.
-    static func connect<Result: Sendable>(
+    package static func connect<Result: Sendable>(
         port: Int, isReading: Bool = true, receiveBuffer: Int? = nil,
         _ body: @escaping @Sendable (WirePeer) async throws -> Result
     ) async throws -> Result {
@@ -103,23 +103,23 @@ actor WirePeer {
         reading.cancel()
     }
 
-    func setReading(_ isReading: Bool) async { await flow.set(isReading) }
+    package func setReading(_ isReading: Bool) async { await flow.set(isReading) }
 
-    func send(_ text: String) async throws {
+    package func send(_ text: String) async throws {
         try await outbound.write(ByteBuffer(string: text))
     }
 
-    func send(_ buffer: ByteBuffer) async throws {
+    package func send(_ buffer: ByteBuffer) async throws {
         try await outbound.write(buffer)
     }
 
     /// Ends the connection at once, as a process that dies does.
-    func close() async {
+    package func close() async {
         try? await channel.close().get()
     }
 
     /// Takes what comes until it ends with, or holds, `end`.
-    func read(until end: String) async throws -> String {
+    package func read(until end: String) async throws -> String {
         while true {
             let text = String(buffer: received)
             if let place = text.firstRange(of: end) {
@@ -132,7 +132,7 @@ actor WirePeer {
     }
 
     /// Takes so many bytes.
-    func read(count: Int) async throws -> ByteBuffer {
+    package func read(count: Int) async throws -> ByteBuffer {
         while received.readableBytes < count {
             guard try await more() else { throw Ended(received: String(buffer: received)) }
         }
@@ -140,14 +140,14 @@ actor WirePeer {
     }
 
     /// Everything until the other side ends the connection.
-    func readToEnd() async throws -> String {
+    package func readToEnd() async throws -> String {
         while try await more() {}
         defer { received.clear() }
         return String(buffer: received)
     }
 
     /// Bytes until the other side ends the connection, not kept.
-    func countToEnd() async throws -> Int {
+    package func countToEnd() async throws -> Int {
         var count = received.readableBytes
         received.clear()
         while try await more() {

@@ -1,15 +1,17 @@
 import Synchronization
 
 /// Counts what happened, from any thread.
-final class Progress: Sendable {
+package final class Progress: Sendable {
     private let value = Mutex(0)
 
-    var count: Int { value.withLock { $0 } }
+    package init() {}
 
-    func add() { value.withLock { $0 += 1 } }
+    package var count: Int { value.withLock { $0 } }
+
+    package func add() { value.withLock { $0 += 1 } }
 
     /// Returns when nothing was counted for a while, after something was.
-    func waitUntilItStands() async {
+    package func waitUntilItStands() async {
         var last = -1
         var same = 0
         while same < 10 {

@@ -2,14 +2,14 @@ import NIOCore
 import NIOPosix
 
 /// A model server that does what a test says, byte by byte: for the faults that the real one does not have at hand.
-final class ScriptedUpstream: Sendable {
-    let port: Int
+package final class ScriptedUpstream: Sendable {
+    package let port: Int
     private let channel: NIOAsyncChannel<NIOAsyncChannel<ByteBuffer, ByteBuffer>, Never>
     private let serving: Task<Void, Never>
 
     /// Listens, calls `body`, and closes.
     /// - Parameter script: called for each connection.
-    static func with<Result: Sendable>(
+    package static func with<Result: Sendable>(
         _ script: @escaping @Sendable (WirePeer) async throws -> Void,
         _ body: (ScriptedUpstream) async throws -> Result
     ) async throws -> Result {
@@ -59,7 +59,7 @@ final class ScriptedUpstream: Sendable {
 
 extension WirePeer {
     /// Reads one request with a body of known length.
-    func readRequest() async throws -> (head: String, body: String) {
+    package func readRequest() async throws -> (head: String, body: String) {
         let head = try await read(until: "\r\n\r\n")
         let lines = head.lowercased().split(separator: "\r\n")
         let length = lines.first { $0.hasPrefix("content-length: ") }.flatMap { Int($0.dropFirst(16)) } ?? 0
@@ -67,26 +67,26 @@ extension WirePeer {
     }
 
     /// Reads one response with a body of known length.
-    func readResponse() async throws -> (head: String, body: String) { try await readRequest() }
+    package func readResponse() async throws -> (head: String, body: String) { try await readRequest() }
 
     /// Answers with JSON.
-    func answer(_ body: String, status: String = "200 OK", fields: String = "") async throws {
+    package func answer(_ body: String, status: String = "200 OK", fields: String = "") async throws {
         try await send(
             "HTTP/1.1 \(status)\r\ncontent-type: application/json\r\n\(fields)content-length: \(body.utf8.count)\r\n\r\n\(body)"
         )
     }
 
     /// Begins a stream of events.
-    func beginEvents() async throws {
+    package func beginEvents() async throws {
         try await send(
             "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n")
     }
 
-    func sendChunk(_ text: String) async throws {
+    package func sendChunk(_ text: String) async throws {
         try await send("\(String(text.utf8.count, radix: 16))\r\n\(text)\r\n")
     }
 
-    func sendEvent(_ data: String) async throws {
+    package func sendEvent(_ data: String) async throws {
         try await sendChunk("data: \(data)\n\n")
     }
 }

@@ -1,0 +1,141 @@
+import Coordination
+import Ledger
+import LocalStack
+import Pipeline
+import TestPeers
+import Testing
+
+@testable import Gateway
+
+/// Gateways with the real ledger and the real Redis: there, away, and back.
+@Suite(.serialized, .timeLimit(.minutes(3))) struct FollowingTests {
+    @Test func keysAreInForceAtOnceAndUseIsInTheLedgerSoon() async throws {
+        try await Bench.with { bench in
+            try await ScriptedUpstream.with(modelServer) { upstream in
+                try await bench.gateway(port: upstream.port) { gateway in
+                    try await bench.makeKey("alice") { $0.monthlyBudget = 1_000_000 }
+                    try await eventually { try await gateway.ask("alice").status == 200 }
+                    for _ in 0..<9 { #expect(try await gateway.ask("alice").status == 200) }
+                    try await eventually { try await bench.used().requests == 10 }
+                    let used = try await bench.used()
+                    #expect(used.promptTokens == 30 && used.completionTokens == 20 && used.partial == 0)
+                    // 3 tokens at 1 and 2 at 10.
+                    #expect(used.cost == 230)
+                    #expect(try await bench.ledger.keys().first?.monthlySpent == 230)
+                    var limits = APIKey.Limits()
+                    limits.monthlyBudget = 240
+                    try await bench.ledger.updateKey(name: "alice", team: "t", limits: limits, actor: "test")
+                    try await eventually { try await gateway.ask("alice").status == 429 }
+                    #expect(try await gateway.ask("alice").body.contains("monthly_budget"))
+                    try await bench.ledger.revokeKey(name: "alice", actor: "test")
+                    try await eventually { try await gateway.ask("alice").status == 401 }
+                }
+            }
+        }
+    }
+
+    /// The ledger goes and comes back: requests go on with the keys that are known, and nothing that was used is lost.
+    @Test func withoutTheLedgerServingGoesOnAndUseIsKept() async throws {
+        try await Bench.with { bench in
+            try await ScriptedUpstream.with(modelServer) { upstream in
+                try await bench.gateway(port: upstream.port) { gateway in
+                    try await bench.makeKey("alice")
+                    try await eventually { try await gateway.ask("alice").status == 200 }
+                    try await bench.stack.stop([.postgres])
+                    for _ in 0..<50 { #expect(try await gateway.ask("alice").status == 200) }
+                    try await bench.stack.start([.postgres])
+                    try await eventually { (try? await bench.used().requests) == 51 }
+                    // Keys that are made now are known as well: it listens again.
+                    try await bench.makeKey("bob")
+                    try await eventually { try await gateway.ask("bob").status == 200 }
+                }
+            }
+        }
+    }
+
+    /// A gateway that is gone without a word: the next one with its folder brings what it used to the ledger.
+    @Test func whatAGatewayLeftBehindIsBroughtToTheLedger() async throws {
+        try await Bench.with { bench in
+            do {
+                let journal = try UsageJournal.make(in: bench.folder, prices: Bench.prices)
+                journal.begin(key: 0, model: "m", version: "1", prompt: 5, second: 0)?
+                    .finish(status: 200, use: TokenUse(prompt: 5, completion: 1), cost: 15, isPartial: false)
+                let stream = journal.begin(key: 0, model: "m", version: "1", prompt: 7, second: 0)
+                stream?.progress(completion: 3)
+            }
+            try await bench.gateway(port: nil) { _ in
+                try await eventually { try await bench.used().requests == 2 }
+                let used = try await bench.used()
+                #expect(used.partial == 1 && used.completionTokens == 4 && used.cost == 15 + 37)
+            }
+        }
+    }
+
+    @Test func withoutRedisAKeysOwnSettingDecides() async throws {
+        try await Bench.with { bench in
+            try await ScriptedUpstream.with(modelServer) { upstream in
+                try await bench.gateway(port: nil) { gateway in
+                    try await bench.makeKey("open")
+                    try await bench.makeKey("closed") { $0.onFailure = .closed }
+                    // A model server that registered itself.
+                    try await bench.coordinator.announce(
+                        ReplicaRecord(
+                            id: "r", model: "m", version: "4", aliases: ["champion"], host: "127.0.0.1",
+                            port: upstream.port, servedName: "m", maximumInFlight: 4, state: .ready, since: 1))
+                    try await eventually { try await gateway.ask("closed").status == 200 }
+                    try await bench.stack.stop([.redis])
+                    try await eventually { try await gateway.ask("closed").body.contains("limits_unavailable") }
+                    #expect(try await gateway.ask("open").status == 200)
+                    // It comes back, and may have forgotten everything: who served goes on serving.
+                    try await bench.stack.start([.redis])
+                    try await eventually { try await gateway.ask("closed").status == 200 }
+                    #expect(try await gateway.ask("open").status == 200)
+                }
+            }
+        }
+    }
+
+    @Test func gatewaysShareALimit() async throws {
+        try await Bench.with { bench in
+            try await ScriptedUpstream.with(modelServer) { upstream in
+                try await bench.gateway("one", port: upstream.port) { one in
+                    try await bench.gateway("two", port: upstream.port) { two in
+                        try await bench.makeKey("alice") { $0.requestsPerMinute = 20 }
+                        try await bench.makeKey("probe")
+                        for gateway in [one, two] {
+                            try await eventually { try await gateway.ask("probe").status == 200 }
+                            try await eventually { gateway.core.keys.isShared }
+                        }
+                        for _ in 0..<20 { #expect(try await one.ask("alice").status == 200) }
+                        // Within an interval the other one knows.
+                        try await eventually { try await two.ask("alice").status == 429 }
+                        #expect(try await one.ask("alice").status == 429)
+                    }
+                }
+            }
+        }
+    }
+
+    @Test func aModelServerThatDrainsGetsNothingMore() async throws {
+        try await Bench.with { bench in
+            try await ScriptedUpstream.with(modelServer) { upstream in
+                func record(_ id: String, _ version: String, _ state: ReplicaRecord.State) -> ReplicaRecord {
+                    ReplicaRecord(
+                        id: id, model: "m", version: version, aliases: ["champion"], host: "127.0.0.1",
+                        port: upstream.port, servedName: "m", maximumInFlight: 4, state: state,
+                        since: Int64(version) ?? 0)
+                }
+                try await bench.gateway(port: nil) { gateway in
+                    try await bench.makeKey("alice")
+                    try await bench.coordinator.announce(record("a", "1", .ready))
+                    try await eventually { gateway.core.resolve("m", stickiness: 0)?.deployment.version == "1" }
+                    try await bench.coordinator.announce(record("b", "2", .ready))
+                    try await eventually { gateway.core.resolve("m", stickiness: 0)?.deployment.version == "2" }
+                    try await bench.coordinator.announce(record("a", "1", .draining))
+                    try await eventually { gateway.core.resolve("m:1", stickiness: 0) == nil }
+                    try await eventually { try await gateway.ask("alice").status == 200 }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,191 @@
+import Coordination
+import Foundation
+import Glibc
+import HTTPTransport
+import Logging
+import MLflowClient
+import ObjectStorage
+import Pipeline
+import RedisClient
+import StageSupport
+import TestServers
+import Testing
+
+@testable import ModelServer
+
+/// Versions from the real registry and the real store, in engines that are small programs.
+@Suite struct ModelServerTests {
+    private struct Place: Sendable {
+        let bench: Workbench
+        let mlflow: MLflowClient
+        let coordinator: Coordinator
+
+        /// A version whose weights are a text.
+        func register(_ weights: String, aliases: [String], extra: String? = nil) async throws -> String {
+            let folder = bench.folder + "/model-" + UUID().uuidString
+            try FileManager.default.createDirectory(
+                atPath: folder + "/merged", withIntermediateDirectories: true)
+            try Data(weights.utf8).write(to: URL(filePath: folder + "/merged/model.safetensors"))
+            if let extra { try Data().write(to: URL(filePath: folder + "/merged/" + extra)) }
+            let location = try await ArtifactStore(client: bench.storage, bucket: bench.bucket)
+                .publish(directory: folder, prefix: "versions/\(UUID().uuidString)")
+            _ = try await mlflow.getOrCreateRegisteredModel(named: bench.name)
+            let version = try await mlflow.createModelVersion(
+                name: bench.name, source: "s3://\(bench.bucket)/merged", runID: "", description: "",
+                tags: Lineage.tags(
+                    of: ManifestReference(bucket: location.bucket, key: location.key, sha256: location.sha256)))
+            for alias in aliases { try await mlflow.setAlias(name: bench.name, alias: alias, version: version.version) }
+            return version.version
+        }
+
+        func server(_ mlflow: MLflowClient? = nil) throws -> ModelServer {
+            let engine = try #require(Bundle.module.url(forResource: "Peers/engine", withExtension: "py")).path
+            var configuration = ServingConfiguration(
+                model: bench.name, aliases: ["champion", "challenger"], host: "127.0.0.1",
+                command: ["/usr/bin/env", "python3", engine, "{host}", "{port}", "{name}", "{model}"],
+                environment: ["PATH": ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin"], maximumInFlight: 4,
+                state: bench.folder + "/serving")
+            configuration.interval = .milliseconds(200)
+            configuration.drainAtLeast = .milliseconds(100)
+            configuration.overhead = 0
+            return try ModelServer(
+                configuration: configuration, mlflow: mlflow ?? self.mlflow, storage: bench.storage,
+                coordinator: coordinator, transport: bench.transport,
+                logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        }
+
+        /// Runs a model server while `body` does.
+        func serving(_ mlflow: MLflowClient? = nil, _ body: (ModelServer) async throws -> Void) async throws {
+            let server = try server(mlflow)
+            // Unstructured: beside the body, and over before this returns.
+            let work = Task { await server.run() }
+            do {
+                try await body(server)
+            } catch {
+                work.cancel()
+                await work.value
+                throw error
+            }
+            work.cancel()
+            await work.value
+        }
+
+        func ready() async throws -> [String: Set<String>] {
+            var versions: [String: Set<String>] = [:]
+            for record in try await coordinator.replicas() where record.state == .ready && record.model == bench.name {
+                versions[record.version] = Set(record.aliases)
+            }
+            return versions
+        }
+
+        /// What the engine of a version answers.
+        func ask(_ version: String) async throws -> String {
+            let record = try #require(
+                try await coordinator.replicas().first { $0.version == version && $0.state == .ready })
+            let response = try await bench.transport.send(
+                HTTPRequest(
+                    method: "POST", url: "http://127.0.0.1:\(record.port)/v1/completions",
+                    body: .bytes(Array("{\"model\":\"\(record.servedName)\"}".utf8)), retry: .none))
+            return String(decoding: try await response.body.collect(upTo: 1 << 16), as: UTF8.self)
+        }
+    }
+
+    private static func with(_ body: @Sendable (Place) async throws -> Void) async throws {
+        let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        let redis = RedisClient(
+            configuration: try RedisConfiguration(url: try await TestServers.shared.redis()), logger: logger)
+        do {
+            try await Workbench.with { bench in
+                try await body(
+                    Place(
+                        bench: bench, mlflow: try await bench.mlflow(),
+                        coordinator: Coordinator(redis: redis, namespace: bench.name, logger: logger)))
+            }
+            await redis.close()
+        } catch {
+            await redis.close()
+            throw error
+        }
+    }
+
+    private static func eventually(_ condition: () async throws -> Bool) async throws {
+        while try await !condition() { try await Task.sleep(for: .milliseconds(50)) }
+    }
+
+    @Test(.timeLimit(.minutes(4)))
+    func versionsFollowTheirAliasesWithoutAGap() async throws {
+        try await Self.with { place in
+            let first = try await place.register("one", aliases: ["champion"])
+            try await place.serving { server in
+                try await Self.eventually { try await place.ready() == [first: ["champion"]] }
+                #expect(try await place.ask(first).contains("\"one\""))
+                #expect(await server.notReady == nil)
+                // Both side by side.
+                let second = try await place.register("two", aliases: ["challenger"])
+                try await Self.eventually {
+                    try await place.ready() == [first: ["champion"], second: ["challenger"]]
+                }
+                #expect(try await place.ask(second).contains("\"two\""))
+                // It takes over: the engine that runs already goes on, and the old one ends.
+                let port = try await place.coordinator.replicas().first { $0.version == second }?.port
+                try await place.mlflow.setAlias(name: place.bench.name, alias: "champion", version: second)
+                try await Self.eventually { try await place.ready() == [second: ["challenger", "champion"]] }
+                #expect(try await place.coordinator.replicas().first { $0.version == second }?.port == port)
+            }
+            #expect(try await place.ready().isEmpty)
+        }
+    }
+
+    @Test(.timeLimit(.minutes(4)))
+    func anEngineThatIsKilledIsStartedAgain() async throws {
+        try await Self.with { place in
+            let version = try await place.register("one", aliases: ["champion"])
+            try await place.serving { server in
+                try await Self.eventually { try await place.ready()[version] != nil }
+                let before = try #require(try await place.coordinator.replicas().first)
+                let process = try #require(await server.processes.first)
+                #expect(kill(process, SIGKILL) == 0)
+                try await Self.eventually {
+                    let records = try await place.coordinator.replicas()
+                    return records.contains { $0.state == .ready && $0.id != before.id }
+                }
+                #expect(try await place.ask(version).contains("\"one\""))
+            }
+        }
+    }
+
+    /// A version that does not start leaves the one that serves alone; the next one that does takes over.
+    @Test(.timeLimit(.minutes(4)), arguments: ["broken", "code.bin"])
+    func aVersionThatCannotBeServedChangesNothing(_ fault: String) async throws {
+        try await Self.with { place in
+            let first = try await place.register("one", aliases: ["champion"])
+            try await place.serving { server in
+                try await Self.eventually { try await place.ready() == [first: ["champion"]] }
+                let bad = try await place.register(
+                    fault == "broken" ? "broken" : "two", aliases: ["champion"],
+                    extra: fault == "broken" ? nil : fault)
+                try await Self.eventually { await server.failureCount(of: bad) >= 2 }
+                #expect(try await place.ask(first).contains("\"one\""))
+                #expect(await server.notReady?.contains("version \(bad)") == true)
+                let good = try await place.register("three", aliases: ["champion"])
+                try await Self.eventually { try await place.ready() == [good: ["champion"]] }
+            }
+        }
+    }
+
+    @Test(.timeLimit(.minutes(4)))
+    func withoutTheRegistryWhatWasServedLastIsServed() async throws {
+        try await Self.with { place in
+            let version = try await place.register("one", aliases: ["champion"])
+            try await place.serving { _ in
+                try await Self.eventually { try await place.ready()[version] != nil }
+            }
+            // Nobody listens there.
+            let away = try await place.bench.mlflow(url: "http://127.0.0.1:9")
+            try await place.serving(away) { _ in
+                try await Self.eventually { try await place.ready()[version] == ["champion"] }
+                #expect(try await place.ask(version).contains("\"one\""))
+            }
+        }
+    }
+}

@@ -1,0 +1,108 @@
+import Ledger
+import Logging
+import MLflowClient
+import Pipeline
+import Rollouts
+import StageSupport
+import Testing
+
+/// The controller between the real ledger and the real registry.
+@Suite struct RolloutControllerTests {
+    private static func with(
+        _ body: @Sendable (Workbench, Ledger, MLflowClient, RolloutController) async throws -> Void
+    )
+        async throws
+    {
+        try await Workbench.with { bench in
+            let mlflow = try await bench.mlflow()
+            _ = try await mlflow.getOrCreateRegisteredModel(named: bench.name)
+            for number in 1...2 {
+                _ = try await mlflow.createModelVersion(
+                    name: bench.name, source: "s3://\(bench.bucket)/\(number)", runID: "", description: "", tags: [:])
+            }
+            try await mlflow.setAlias(name: bench.name, alias: "champion", version: "1")
+            try await bench.withLedger { ledger in
+                let controller = RolloutController(
+                    ledger: ledger, mlflow: mlflow, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+                var policy = RolloutPolicy()
+                policy.steps = [0.5, 1]
+                policy.minimumSeconds = 0
+                policy.minimumSamples = 50
+                policy.margins.errors = 0.1
+                policy.margins.empty = 0.1
+                try await ledger.startRollout(
+                    id: "r", model: bench.name, candidate: "2", baseline: "1", policy: policy, actor: "test")
+                try await body(bench, ledger, mlflow, controller)
+            }
+        }
+    }
+
+    /// What a gateway saw of so many answers.
+    private static func sums(_ count: Int, errors: Int = 0) -> RolloutSums {
+        var sums = RolloutSums()
+        sums.requests = count
+        sums.errors = errors
+        for index in 0..<count - errors {
+            sums.firstToken.add(0.1 + Double(index % 10) / 100)
+            sums.perToken.add(0.02 + Double(index % 10) / 1_000)
+            sums.length.add(Double(30 + index % 10))
+        }
+        return sums
+    }
+
+    private static func rollout(_ ledger: Ledger) async throws -> Rollout? {
+        try await ledger.rollouts(model: nil, limit: 1).first
+    }
+
+    @Test(.timeLimit(.minutes(4)))
+    func aGoodVersionBecomesTheChampionStepByStep() async throws {
+        try await Self.with { bench, ledger, mlflow, controller in
+            func serve(step: Int, candidate: Int, baseline: Int) async throws {
+                try await ledger.addRolloutSums([
+                    RolloutCell(rollout: "r", step: step, isCandidate: true, stratum: 0): Self.sums(candidate),
+                    RolloutCell(rollout: "r", step: step, isCandidate: false, stratum: 0): Self.sums(baseline),
+                ])
+            }
+            func look() async throws {
+                for rollout in try await ledger.rolloutsAlive() { try await controller.look(at: rollout) }
+            }
+            try await serve(step: 0, candidate: 40, baseline: 400)
+            try await look()
+            #expect(try await Self.rollout(ledger)?.step == 0)
+            try await serve(step: 0, candidate: 360, baseline: 0)
+            try await look()
+            #expect(try await Self.rollout(ledger)?.step == 1)
+            // A step has samples of its own.
+            try await look()
+            #expect(try await Self.rollout(ledger)?.state == .running)
+            #expect(try await mlflow.modelVersion(name: bench.name, alias: "champion")?.version == "1")
+            try await serve(step: 1, candidate: 60, baseline: 2)
+            try await look()
+            #expect(try await Self.rollout(ledger)?.state == .promoted)
+            #expect(try await mlflow.modelVersion(name: bench.name, alias: "champion")?.version == "2")
+            let verdicts = try await ledger.rolloutVerdicts("r")
+            #expect(verdicts.map(\.action) == ["advance", "promote"])
+            #expect(verdicts.allSatisfy { $0.evidence["findings"]?.arrayValue?.count == 6 })
+        }
+    }
+
+    @Test(.timeLimit(.minutes(4)))
+    func anErringVersionIsRolledBackWithItsEvidence() async throws {
+        try await Self.with { bench, ledger, mlflow, controller in
+            try await ledger.addRolloutSums([
+                RolloutCell(rollout: "r", step: 0, isCandidate: true, stratum: 0): Self.sums(40, errors: 30),
+                RolloutCell(rollout: "r", step: 0, isCandidate: false, stratum: 0): Self.sums(40),
+            ])
+            // Two controllers at once: one of them does it.
+            let alive = try await ledger.rolloutsAlive()
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for _ in 0..<2 { group.addTask { for rollout in alive { try await controller.look(at: rollout) } } }
+                try await group.waitForAll()
+            }
+            let ended = try #require(try await Self.rollout(ledger))
+            #expect(ended.state == .rolledBack && ended.reason?.hasPrefix("error_rate") == true)
+            #expect(try await ledger.rolloutVerdicts("r").map(\.action) == ["roll_back"])
+            #expect(try await mlflow.modelVersion(name: bench.name, alias: "champion")?.version == "1")
+        }
+    }
+}
