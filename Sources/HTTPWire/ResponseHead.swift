@@ -55,7 +55,7 @@ package struct ResponseHead: Sendable {
     private mutating func statusLine(_ head: inout HeadBytes) throws(HTTPFault) -> Bool {
         let bytes = head.bytes
         let digit = { (index: Int) in Int(bytes[index] &- 0x30) }
-        guard bytes.count >= 17, head.isEqual(0..<7, "http/1."), bytes[0] == UInt8(ascii: "H"), digit(7) < 10,
+        guard bytes.count >= 16, head.isEqual(0..<7, "http/1."), bytes[0] == UInt8(ascii: "H"), digit(7) < 10,
             bytes[8] == HeadBytes.space, digit(9) < 10, digit(10) < 10, digit(11) < 10
         else { throw HTTPFault(502, "a response does not begin with a version of HTTP and a status") }
         status = digit(9) * 100 + digit(10) * 10 + digit(11)

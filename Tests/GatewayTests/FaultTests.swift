@@ -39,7 +39,7 @@ import Testing
                 // Nothing else would end it: the model server says no more, and no time is over. How fast it goes is for
                 // the benchmark.
                 _ = await ended.wait()
-                while gateway.core.admission.load(of: 0).inFlight > 0 { await Task.yield() }
+                while gateway.core.admission.load(of: 0).inFlight > 0 { try await Task.sleep(for: .milliseconds(5)) }
             }
         }
     }
@@ -73,7 +73,7 @@ import Testing
                                 return .now
                             }
                         }
-                        while gateway.core.admission.load(of: 0).waiting == 0 { await Task.yield() }
+                        while gateway.core.admission.load(of: 0).waiting == 0 { try await Task.sleep(for: .milliseconds(5)) }
                         #expect(gateway.core.admission.load(of: 0).inFlight == 1)
                         let released = ContinuousClock.now
                         goOn.fire()
@@ -99,10 +99,10 @@ import Testing
                     _ = await began.wait()
                     try await WirePeer.connect(port: gateway.port) { second in
                         try await second.send(TestGateway.request())
-                        while gateway.core.admission.load(of: 0).waiting == 0 { await Task.yield() }
+                        while gateway.core.admission.load(of: 0).waiting == 0 { try await Task.sleep(for: .milliseconds(5)) }
                         await second.close()
                     }
-                    while gateway.core.admission.load(of: 0).waiting > 0 { await Task.yield() }
+                    while gateway.core.admission.load(of: 0).waiting > 0 { try await Task.sleep(for: .milliseconds(5)) }
                     #expect(gateway.core.admission.load(of: 0).inFlight == 1)
                 }
             }
@@ -119,10 +119,10 @@ import Testing
             } _: { gateway in
                 try await WirePeer.connect(port: gateway.port) { first in
                     try await first.send(TestGateway.request())
-                    while gateway.core.admission.load(of: 0).inFlight == 0 { await Task.yield() }
+                    while gateway.core.admission.load(of: 0).inFlight == 0 { try await Task.sleep(for: .milliseconds(5)) }
                     try await WirePeer.connect(port: gateway.port) { second in
                         try await second.send(TestGateway.request())
-                        while gateway.core.admission.load(of: 0).waiting == 0 { await Task.yield() }
+                        while gateway.core.admission.load(of: 0).waiting == 0 { try await Task.sleep(for: .milliseconds(5)) }
                         try await WirePeer.connect(port: gateway.port) { third in
                             try await third.send(TestGateway.request())
                             let (head, body) = try await third.readResponse()

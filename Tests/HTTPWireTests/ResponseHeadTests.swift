@@ -16,6 +16,7 @@ import Testing
     @Test(arguments: [
         ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", 200, BodyFraming.length(5), true),
         ("HTTP/1.1 200\r\nTransfer-Encoding: Chunked\r\n\r\n", 200, .chunked, true),
+        ("HTTP/1.1 200\r\n\r\n", 200, .untilClose, false),
         ("HTTP/1.1 503 \r\ncontent-length: 0\r\nconnection: close\r\n\r\n", 503, .length(0), false),
         ("HTTP/1.1 200 OK\r\n\r\n", 200, .untilClose, false), ("HTTP/1.0 200 OK\r\n\r\n", 200, .untilClose, false),
         ("HTTP/1.1 204 No Content\r\n\r\n", 204, .length(0), true),

@@ -194,7 +194,10 @@ def main():
     began = time.monotonic()
     with Demo(parser.parse_args()) as demo:
         registry = Registry(demo.settings["MARTLET_MLFLOW_URL"])
-        champion = registry.version(MODEL, "champion")["version"]
+        try:
+            champion = registry.version(MODEL, "champion")["version"]
+        except urllib.error.HTTPError as error:
+            raise Failed(f"the registry has no champion of {MODEL} ({error}): run make demo first") from None
         step(f"Serving the champion, version {champion}")
         demo.start("serve", "serve", MODEL, "--alias", "champion", "--alias", "challenger")
         demo.start("gateway", "gateway")

@@ -41,7 +41,7 @@ final class Exchange {
     private let total: NIODeadline
     private(set) var deadline: NIODeadline
     private var sentAt = NIODeadline.now()
-    private var firstByte: NIODeadline?
+    private var firstPiece: NIODeadline?
     /// What it takes, in the journal; from the moment on that it is sent.
     private var slot: UsageSlot?
 
@@ -158,7 +158,6 @@ final class Exchange {
             return
         }
         series.firstByte.recordNanoseconds((now - sentAt).nanoseconds)
-        firstByte = now
         deadline = min(total, now + TimeAmount(timeouts.betweenTokens))
         phase = .answering
         status = head.status
@@ -200,7 +199,11 @@ final class Exchange {
         if filter != nil {
             var out = client.allocator.buffer(capacity: content.readableBytes)
             filter?.feed(content, into: &out)
-            if let filter { slot?.progress(completion: filter.pieces) }
+            if let filter {
+                slot?.progress(completion: filter.pieces)
+                // The head of a stream comes before there is anything to say.
+                if firstPiece == nil, filter.pieces > 0 { firstPiece = .now() }
+            }
             writeContent(out)
         } else {
             keepTail(content)
@@ -450,9 +453,9 @@ final class Exchange {
             if tokens == 0 { sums.empty = 1 }
             if isTruncated { sums.truncated = 1 }
             sums.length.add(Double(tokens))
-            if filter != nil, let firstByte {
-                sums.firstToken.add(Double((firstByte - sentAt).nanoseconds) / 1e9)
-                if tokens > 1 { sums.perToken.add(Double((end - firstByte).nanoseconds) / 1e9 / Double(tokens - 1)) }
+            if filter != nil, let firstPiece {
+                sums.firstToken.add(Double((firstPiece - sentAt).nanoseconds) / 1e9)
+                if tokens > 1 { sums.perToken.add(Double((end - firstPiece).nanoseconds) / 1e9 / Double(tokens - 1)) }
             } else if tokens > 0 {
                 sums.perToken.add(Double((end - sentAt).nanoseconds) / 1e9 / Double(tokens))
             }

@@ -9,7 +9,8 @@ enum TestGateway {
         upstreams: [Int], maximumInFlight: Int = 8, _ change: (inout GatewayConfiguration) -> Void = { _ in },
         _ body: (Gateway) async throws -> Result
     ) async throws -> Result {
-        var configuration = GatewayConfiguration()
+        // Two loops, so that what they share is shared.
+        var configuration = GatewayConfiguration(threads: 2)
         configuration.requiresKeys = false
         change(&configuration)
         let gateway = try await Gateway.start(
