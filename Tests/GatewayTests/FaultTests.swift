@@ -73,7 +73,9 @@ import Testing
                                 return .now
                             }
                         }
-                        while gateway.core.admission.load(of: 0).waiting == 0 { try await Task.sleep(for: .milliseconds(5)) }
+                        while gateway.core.admission.load(of: 0).waiting == 0 {
+                            try await Task.sleep(for: .milliseconds(5))
+                        }
                         #expect(gateway.core.admission.load(of: 0).inFlight == 1)
                         let released = ContinuousClock.now
                         goOn.fire()
@@ -99,7 +101,9 @@ import Testing
                     _ = await began.wait()
                     try await WirePeer.connect(port: gateway.port) { second in
                         try await second.send(TestGateway.request())
-                        while gateway.core.admission.load(of: 0).waiting == 0 { try await Task.sleep(for: .milliseconds(5)) }
+                        while gateway.core.admission.load(of: 0).waiting == 0 {
+                            try await Task.sleep(for: .milliseconds(5))
+                        }
                         await second.close()
                     }
                     while gateway.core.admission.load(of: 0).waiting > 0 { try await Task.sleep(for: .milliseconds(5)) }
@@ -119,10 +123,14 @@ import Testing
             } _: { gateway in
                 try await WirePeer.connect(port: gateway.port) { first in
                     try await first.send(TestGateway.request())
-                    while gateway.core.admission.load(of: 0).inFlight == 0 { try await Task.sleep(for: .milliseconds(5)) }
+                    while gateway.core.admission.load(of: 0).inFlight == 0 {
+                        try await Task.sleep(for: .milliseconds(5))
+                    }
                     try await WirePeer.connect(port: gateway.port) { second in
                         try await second.send(TestGateway.request())
-                        while gateway.core.admission.load(of: 0).waiting == 0 { try await Task.sleep(for: .milliseconds(5)) }
+                        while gateway.core.admission.load(of: 0).waiting == 0 {
+                            try await Task.sleep(for: .milliseconds(5))
+                        }
                         try await WirePeer.connect(port: gateway.port) { third in
                             try await third.send(TestGateway.request())
                             let (head, body) = try await third.readResponse()
