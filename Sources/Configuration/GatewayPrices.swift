@@ -49,11 +49,15 @@ struct GatewayPrices {
         else {
             return report("needs prompt_rate and completion_rate, tokens in a second", node)
         }
+        let cached = number("cached_rate", in: rates)
+        if cached == nil, let member = members.first(where: { $0.name == "cached_rate" }) {
+            return report("has a cached_rate that is no number of tokens in a second", member.value)
+        }
         sources.record(
             SettingKey("gateway.prices.\(place)"), shown: "\(model): \(NumberText.short(hour)) an hour",
             origin: sources.origin(of: node))
         return MartletConfiguration.Gateway.Price(
-            model: model, hour: hour, promptRate: prompt, cachedRate: number("cached_rate", in: rates) ?? prompt,
+            model: model, hour: hour, promptRate: prompt, cachedRate: cached ?? prompt,
             completionRate: completion)
     }
 }

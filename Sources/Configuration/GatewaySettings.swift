@@ -40,7 +40,7 @@ extension MartletConfiguration {
         package var keys = Keys.required
         /// The largest body, in bytes.
         package var maximumBody = 8 << 20
-        /// Sent to every model server that is written down.
+        /// Sent to every model server as a bearer token.
         package var upstreamKey: Secret?
         package var replicas: [Replica] = []
         package var prices: [Price] = []

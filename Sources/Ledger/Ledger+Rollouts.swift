@@ -68,18 +68,19 @@ extension Ledger {
     }
 
     /// Changes a rollout under its lock.
-    /// - Parameter decide: gets it as it is now and says what becomes of it; nil changes nothing.
+    /// - Parameter decide: gets it as it is now and says what becomes of it; nil changes nothing. What it does meanwhile
+    ///   is done under the lock.
     /// - Throws: ``LedgerError`` `notFound`.
     @discardableResult
     package func changeRollout(
-        _ id: String, actor: String, _ decide: @Sendable (Rollout) throws -> RolloutChange?
+        _ id: String, actor: String, _ decide: @Sendable (Rollout) async throws -> RolloutChange?
     ) async throws -> RolloutChange? {
         try await postgres.withTransaction { connection in
             guard let row = try await connection.query(SQL.rollouts["lock"], [.text(id)]).first else {
                 throw LedgerError(.notFound, "there is no rollout \(id): `martlet rollout history` shows them")
             }
             let rollout = try Self.rollout(row)
-            guard let change = try decide(rollout) else { return nil }
+            guard let change = try await decide(rollout) else { return nil }
             switch change.effect {
             case .none: break
             case .step(let step):

@@ -35,6 +35,11 @@ package actor ModelServer {
     private var failures: [ServedVersion: (count: Int, until: ContinuousClock.Instant)] = [:]
     private var fetching: Set<ServedVersion> = []
     private var isRegistryAway = false
+    private var isStopping = false
+    /// The version that has each alias for the gateways: the old one until the new one is ready.
+    private var served: [String: ServedVersion] = [:]
+    private var remembered: [String: ServedVersion] = [:]
+    private var complaints: Set<String> = []
     private var lacks: String?
 
     private static let longestPause = Duration.seconds(120)
@@ -80,6 +85,7 @@ package actor ModelServer {
             await look()
             await reconcile()
             await announceAll()
+            remember()
             try? await Task.sleep(for: configuration.interval)
         }
         await stop()
@@ -89,7 +95,10 @@ package actor ModelServer {
 
     private func look() async {
         do {
-            let versions = try await registry.ask()
+            let (versions, problems) = try await registry.ask()
+            for problem in problems where complaints.insert(problem).inserted {
+                log.error("an alias is left as it was", metadata: ["reason": "\(problem)"])
+            }
             if isRegistryAway { log.notice("the registry answers again") }
             isRegistryAway = false
             // An alias that is gone leaves its version alone until another has it: nobody meant to serve nothing.
@@ -116,6 +125,11 @@ package actor ModelServer {
 
     private func reconcile() async {
         let versions = Set(wanted.values)
+        for version in versions where members[version]?.stage == .draining && members[version]?.engine.isAlive == true {
+            // It is wanted again, and still there.
+            members[version]?.stage = .ready
+            log.notice("engine goes on", metadata: ["version": "\(version.version)"])
+        }
         for version in versions where members[version] == nil && !fetching.contains(version) {
             if let failure = failures[version], ContinuousClock.now < failure.until { continue }
             fetching.insert(version)
@@ -141,6 +155,7 @@ package actor ModelServer {
         defer { fetching.remove(version) }
         do {
             let folder = try await cache.folder(for: version.artifacts, below: "merged")
+            guard !isStopping else { return }
             let bytes = try Weights.check(folder)
             if let available = Memory.available(), available < bytes + configuration.overhead {
                 lacks =
@@ -172,12 +187,6 @@ package actor ModelServer {
             members[version]?.stage = .ready
             log.notice("engine ready", metadata: ["version": "\(version.version)", "port": "\(engine.port)"])
             await announceAll()
-            if wanted.values.allSatisfy({ members[$0]?.stage == .ready }) {
-                do { try registry.remember(wanted) } catch {
-                    log.warning("cannot keep what is served", metadata: ["error": "\(error)"])
-                }
-            }
-            failures[version] = nil
         } catch {
             guard members[version]?.engine === engine else { return }
             members[version] = nil
@@ -188,7 +197,10 @@ package actor ModelServer {
             await engine.stop()
             return
         }
+        let ready = ContinuousClock.now
         let status = await engine.ended()
+        // One that lived long did nothing wrong at its start.
+        if ContinuousClock.now - ready > Self.longestPause { failures[version] = nil }
         guard let member = members[version], member.engine === engine else { return }
         members[version] = nil
         if member.stage != .draining, !Task.isCancelled {
@@ -198,6 +210,19 @@ package actor ModelServer {
             log.error(
                 "an engine ended; another is started",
                 metadata: ["version": "\(version.version)", "status": "\(status)"])
+        }
+    }
+
+    /// Writes down what is served, for times without the registry.
+    private func remember() {
+        guard !wanted.isEmpty, wanted != remembered, wanted.values.allSatisfy({ members[$0]?.stage == .ready }) else {
+            return
+        }
+        do {
+            try registry.remember(wanted)
+            remembered = wanted
+        } catch {
+            log.warning("cannot keep what is served", metadata: ["error": "\(error)"])
         }
     }
 
@@ -223,10 +248,14 @@ package actor ModelServer {
         var idle = 0
         while ContinuousClock.now - begin < configuration.drainLimit, member.engine.isAlive {
             do { try await Task.sleep(for: .milliseconds(500)) } catch { break }
-            let isIdle = await member.engine.isIdle() ?? (ContinuousClock.now - begin > configuration.drainAtLeast * 10)
-            idle = isIdle ? idle + 1 : 0
+            if !isStopping, members[version]?.stage != .draining { return }
+            // An engine that does not say whether it is idle gets all the time there is.
+            idle = await member.engine.isIdle() == true ? idle + 1 : 0
             // Twice, as a request may be between the gateway and the engine.
             if idle >= 2, ContinuousClock.now - begin >= configuration.drainAtLeast { break }
+        }
+        guard isStopping || members[version]?.stage == .draining && members[version]?.engine === member.engine else {
+            return
         }
         await member.engine.stop()
         if members[version]?.engine === member.engine { members[version] = nil }
@@ -234,6 +263,7 @@ package actor ModelServer {
     }
 
     private func stop() async {
+        isStopping = true
         let all = members
         for version in all.keys where members[version]?.stage == .ready { members[version]?.stage = .draining }
         // A task of its own: this one is cancelled, and the requests that run still need their engines.
@@ -255,13 +285,15 @@ package actor ModelServer {
     // MARK: The gateways
 
     private func announceAll() async {
+        for (alias, version) in wanted where members[version]?.stage == .ready { served[alias] = version }
+        served = served.filter { wanted[$0.key] != nil }
         for (version, member) in members where member.stage != .starting {
             await announce(member, version, member.stage == .ready ? .ready : .draining)
         }
     }
 
     private func announce(_ member: Member, _ version: ServedVersion, _ state: ReplicaRecord.State) async {
-        let aliases = wanted.filter { $0.value == version }.map(\.key).sorted()
+        let aliases = served.filter { $0.value == version }.map(\.key).sorted()
         let record = ReplicaRecord(
             id: member.id, model: configuration.model, version: version.version, aliases: aliases,
             host: configuration.host, port: member.engine.port, servedName: member.engine.name,

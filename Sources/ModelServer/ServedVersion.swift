@@ -17,20 +17,22 @@ struct Registry: Sendable {
     /// The file that remembers.
     let memory: String
 
-    /// The registry's word; written down for times without it.
+    /// The registry's word, and what of it cannot be followed.
     /// - Throws: when the registry cannot be asked.
-    func ask() async throws -> [String: ServedVersion] {
+    func ask() async throws -> (versions: [String: ServedVersion], problems: [String]) {
         var versions: [String: ServedVersion] = [:]
+        var problems: [String] = []
         for alias in aliases {
             guard let found = try await mlflow.modelVersion(name: model, alias: alias) else { continue }
             guard let artifacts = Lineage.artifacts(of: found.tags) else {
-                throw ServingError(
-                    "version \(found.version) of \(model) was not registered by Martlet: its files have no digests to check"
-                )
+                problems.append(
+                    "version \(found.version) of \(model), with the alias \(alias), was not registered by Martlet: its files "
+                        + "have no digests to check")
+                continue
             }
             versions[alias] = ServedVersion(version: found.version, artifacts: artifacts)
         }
-        return versions
+        return (versions, problems)
     }
 
     /// What was served last.

@@ -11,11 +11,11 @@ extension RolloutPolicy {
         ])
     }
 
-    /// What `json` does not say keeps its standard.
+    /// What `json` does not say keeps its standard; what it says wrongly is found by ``problem(in:)``.
     package init(json: JSONValue) {
         self.init()
         if let steps = json["steps"]?.arrayValue?.compactMap(\.doubleValue), !steps.isEmpty { self.steps = steps }
-        if let value = json["minimum_samples"]?.doubleValue { minimumSamples = Int(value) }
+        if let value = json["minimum_samples"]?.doubleValue { minimumSamples = Int(exactly: value) ?? -1 }
         if let value = json["minimum_seconds"]?.doubleValue { minimumSeconds = value }
         if let value = json["deadline_seconds"]?.doubleValue { deadline = value }
         if let value = json["alpha"]?.doubleValue { alpha = value }
@@ -27,5 +27,30 @@ extension RolloutPolicy {
         self.margins.firstToken = margin("first_token", self.margins.firstToken)
         self.margins.perToken = margin("per_token", self.margins.perToken)
         self.margins.length = margin("length", self.margins.length)
+    }
+
+    /// What is wrong with a policy as somebody wrote it; nil when nothing is.
+    package static func problem(in json: JSONValue) -> String? {
+        let numbers = ["minimum_samples", "minimum_seconds", "deadline_seconds", "alpha"]
+        let margins = ["errors", "empty", "truncated", "first_token", "per_token", "length"]
+        for (name, value) in json.objectValue ?? [:] {
+            switch name {
+            case "enabled": continue
+            case "steps":
+                guard let steps = value.arrayValue, steps.allSatisfy({ $0.doubleValue != nil }) else {
+                    return "steps must be a list of numbers"
+                }
+            case "margins":
+                guard let members = value.objectValue else { return "margins must be a mapping" }
+                for (name, value) in members where !margins.contains(name) || value.doubleValue == nil {
+                    return "margins.\(name) is no margin, or no number; there are \(margins.joined(separator: ", "))"
+                }
+            case let name where numbers.contains(name):
+                if value.doubleValue == nil { return "\(name) must be a number" }
+            default:
+                return "there is no \(name); there are \((["steps", "margins"] + numbers).joined(separator: ", "))"
+            }
+        }
+        return RolloutPolicy(json: json).problem
     }
 }

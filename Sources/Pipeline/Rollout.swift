@@ -14,15 +14,25 @@ package struct RolloutPolicy: Hashable, Sendable {
 
     package init() {}
 
+    /// Seconds.
+    private static let longest = 1e7
+
     /// What is wrong with it; nil when nothing is.
     package var problem: String? {
         if steps.isEmpty || steps.last != 1 { return "the last step must be 1, all requests" }
         if zip(steps, steps.dropFirst()).contains(where: { $0 >= $1 }) || steps[0] <= 0 {
             return "steps must grow, from above 0"
         }
-        if minimumSamples < 2 { return "a step needs at least 2 samples" }
-        if !(minimumSeconds >= 0), !(deadline > minimumSeconds) { return "the deadline must be after the minimum time" }
+        if !(2...1_000_000_000).contains(minimumSamples) { return "a step needs from 2 to 1000000000 samples" }
+        if !(minimumSeconds >= 0 && minimumSeconds <= Self.longest) { return "the minimum time is no sensible time" }
+        if !(deadline > minimumSeconds && deadline <= Self.longest) {
+            return "the deadline must be after the minimum time, and within 10000000 seconds"
+        }
         if !(alpha > 0 && alpha < 0.5) { return "alpha must be between 0 and 0.5" }
+        let all = [
+            margins.errors, margins.empty, margins.truncated, margins.firstToken, margins.perToken, margins.length,
+        ]
+        if all.contains(where: { !($0 > 0 && $0 <= 1_000) }) { return "margins must be above 0, and 1000 at most" }
         return nil
     }
 }

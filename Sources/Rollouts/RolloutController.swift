@@ -23,10 +23,22 @@ package struct RolloutController: Sendable {
     /// Until it is cancelled.
     package func run() async {
         var isAway = false
+        var failing: Set<String> = []
         while !Task.isCancelled {
             do {
                 for rollout in try await ledger.rolloutsAlive() where rollout.state == .running {
-                    try await look(at: rollout)
+                    do {
+                        try await look(at: rollout)
+                        failing.remove(rollout.id)
+                    } catch {
+                        // It must not hold up the others.
+                        guard !Task.isCancelled else { return }
+                        if failing.insert(rollout.id).inserted {
+                            log.warning(
+                                "a rollout stands still; it is looked at again",
+                                metadata: ["rollout": "\(rollout.id)", "error": "\(error)"])
+                        }
+                    }
                 }
                 isAway = false
             } catch {
@@ -67,11 +79,14 @@ package struct RolloutController: Sendable {
         var baseline: [Int: RolloutSums] = [:]
         var samples = 0
         for (cell, sum) in sums {
+            // Each step is compared in itself: shares and load change from one to the next, and sums over steps would take
+            // a busy hour for a slow version.
+            let stratum = cell.step * (RolloutSums.strata.count + 1) + cell.stratum
             if cell.isCandidate {
-                candidate[cell.stratum, default: RolloutSums()] += sum
+                candidate[stratum, default: RolloutSums()] += sum
                 if cell.step == rollout.step { samples += sum.requests }
             } else {
-                baseline[cell.stratum, default: RolloutSums()] += sum
+                baseline[stratum, default: RolloutSums()] += sum
             }
         }
         let age = Double(Timestamp.now.microseconds - rollout.stepStartedAt.microseconds) / 1e6
@@ -90,18 +105,37 @@ package struct RolloutController: Sendable {
         }
     }
 
-    /// The alias first: if this process ends in between, the next one finds the rollout as it was and does it again.
+    /// The alias moves under the rollout's lock, so that whoever ended it meanwhile is heard. Before the row: if this
+    /// process ends in between, the next one finds the rollout as it was and does it again.
     private func promote(_ rollout: Rollout, _ judgement: RolloutJudge.Judgement) async throws {
-        try await mlflow.setAlias(
-            name: rollout.model, alias: Self.championAlias, version: rollout.candidate)
-        let change = RolloutChange(
-            effect: .state(.promoted), verdict: judgement.verdict.rawValue, action: "promote",
-            summary: judgement.summary, evidence: judgement.json)
-        if try await apply(change, to: rollout) {
-            log.notice(
-                "rollout ends: the candidate is the champion",
-                metadata: ["rollout": "\(rollout.id)", "model": "\(rollout.model)", "version": "\(rollout.candidate)"])
+        let change = try await ledger.changeRollout(rollout.id, actor: Self.actor) { current in
+            guard current.state == .running, current.step == rollout.step else { return nil }
+            return try await Self.promotion(
+                current, mlflow: mlflow, verdict: judgement.verdict.rawValue, summary: judgement.summary,
+                evidence: judgement.json)
         }
+        guard let change else { return }
+        log.notice(
+            "rollout ends",
+            metadata: [
+                "rollout": "\(rollout.id)", "model": "\(rollout.model)", "version": "\(rollout.candidate)",
+                "action": "\(change.action)",
+            ])
+    }
+
+    /// Makes the candidate the champion, unless another version has become that since; to be called under the lock.
+    package static func promotion(
+        _ rollout: Rollout, mlflow: MLflowClient, verdict: String, summary: String, evidence: JSONValue = .object([:])
+    ) async throws -> RolloutChange {
+        let champion = try await mlflow.modelVersion(name: rollout.model, alias: championAlias)?.version
+        guard champion == nil || champion == rollout.baseline || champion == rollout.candidate else {
+            return RolloutChange(
+                effect: .state(.aborted), verdict: verdict, action: "abort",
+                summary: "version \(champion ?? "") has become the champion meanwhile", evidence: evidence)
+        }
+        try await mlflow.setAlias(name: rollout.model, alias: championAlias, version: rollout.candidate)
+        return RolloutChange(
+            effect: .state(.promoted), verdict: verdict, action: "promote", summary: summary, evidence: evidence)
     }
 
     private func end(

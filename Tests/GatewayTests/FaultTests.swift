@@ -261,6 +261,53 @@ import Testing
         }
     }
 
+    /// The model server closes a connection that it kept open, as it does after some seconds, when the next request is on
+    /// its way: that is no failure of its.
+    @Test func aConnectionThatWasClosedMeanwhileIsOpenedAgain() async throws {
+        try await ScriptedUpstream.with { peer in
+            _ = try await peer.readRequest()
+            try await peer.answer(TestGateway.answer)
+            _ = try await peer.readRequest()
+            await peer.close()
+        } _: { upstream in
+            try await TestGateway.with(upstreams: [upstream.port]) { gateway in
+                try await WirePeer.connect(port: gateway.port) { client in
+                    for _ in 0..<20 {
+                        try await client.send(TestGateway.request())
+                        #expect(try await client.readResponse().body == TestGateway.answer)
+                    }
+                }
+            }
+        }
+    }
+
+    /// Clients that send several requests at once and are gone without a word.
+    @Test func resetsInTheMiddleOfAnswersHurtNobody() async throws {
+        try await ScriptedUpstream.with { peer in
+            while true {
+                _ = try await peer.readRequest()
+                try await peer.answer(TestGateway.answer)
+            }
+        } _: { upstream in
+            try await TestGateway.with(upstreams: [upstream.port]) { gateway in
+                for _ in 0..<200 {
+                    try await WirePeer.connect(port: gateway.port, isReading: false) { client in
+                        try await client.send(String(repeating: TestGateway.request(), count: 5))
+                        // With answers that nobody has read the kernel sends a reset.
+                        await client.close()
+                    }
+                }
+                while gateway.core.admission.load(of: 0).inFlight > 0 {
+                    try await Task.sleep(for: .milliseconds(5))
+                }
+                try await WirePeer.connect(port: gateway.port) { client in
+                    try await client.send(TestGateway.request())
+                    #expect(try await client.readResponse().body == TestGateway.answer)
+                }
+            }
+        }
+    }
+
     @Test func whereNobodyListensTheErrorSaysSo() async throws {
         let port = try await ScriptedUpstream.with { _ in
         } _: {

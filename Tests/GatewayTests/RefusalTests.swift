@@ -114,7 +114,9 @@ import Testing
     @Test(arguments: [
         ("{", 400, "invalid_body"), (#"{"model":"m","prompt":"\#u{1}"}"#, 400, "invalid_body"),
         (#"{"model":"other"}"#, 404, "model_not_found"), (#"{"model":"m:2"}"#, 404, "model_not_found"),
-        (#"{"model":"m","model":"n"}"#, 400, "invalid_body"),
+        (#"{"model":"m","model":"n"}"#, 400, "invalid_body"), (#"{"model":"m","n":129}"#, 400, "invalid_body"),
+        (#"{"model":"m","n":128,"max_tokens":10000000}"#, 400, "too_many_tokens"),
+        (#"{"model":"m","best_of":128,"max_tokens":10000000,"prompt":["","",""]}"#, 400, "too_many_tokens"),
         (#"{"model":"m","messages":\#(String(repeating: "[", count: 70))"#, 400, "invalid_body"),
     ])
     func bodies(_ body: String, status: Int, code: String) async throws {
@@ -161,6 +163,35 @@ import Testing
                     guard !line.hasPrefix("HEAD") else { continue }
                     let length = try #require(head.firstMatch(of: #/content-length: (\d+)/#).flatMap { Int($0.1) })
                     _ = try await client.read(count: length)
+                }
+            }
+        }
+    }
+
+    /// What nobody reads is not written for ever.
+    @Test func whoReadsNoAnswersGetsNoMoreOfThem() async throws {
+        try await Self.withGateway { gateway in
+            let total = 10_000
+            let sent = Progress()
+            try await WirePeer.connect(port: gateway.port, isReading: false, receiveBuffer: 65_536) { client in
+                let request =
+                    "GET /nowhere HTTP/1.1\r\nHost: h\r\nX: \(String(repeating: "x", count: 8_000))\r\n\r\n"
+                let batch = String(repeating: request, count: 100)
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    group.addTask {
+                        for _ in 0..<total / 100 {
+                            try await client.send(batch)
+                            sent.add()
+                        }
+                    }
+                    await sent.waitUntilItStands()
+                    // 80 MB of them: what is taken is what the answers to it still fit into the buffers.
+                    #expect(sent.count < total / 100, "\(sent.count * 100) requests were taken")
+                    await client.setReading(true)
+                    for _ in 0..<total {
+                        #expect(try await client.readResponse().head.hasPrefix("HTTP/1.1 404 "))
+                    }
+                    try await group.waitForAll()
                 }
             }
         }
@@ -217,6 +248,23 @@ import Testing
                 #expect(try await ask("bearer good").head.hasPrefix("HTTP/1.1 200 "))
                 #expect(try await ask("Bearer other").body.contains("model_not_allowed"))
                 #expect(try await ask("Bearer old").head.hasPrefix("HTTP/1.1 401 "))
+                // Nor may they have anything else.
+                for (secret, status) in [("old", 401), ("other", 403), ("good", 200)] {
+                    try await WirePeer.connect(port: gateway.port) { client in
+                        try await client.send(
+                            TestGateway.request(
+                                #"{"model":"m","prompt":"x"}"#, path: "/tokenize",
+                                fields: "Authorization: Bearer \(secret)\r\n"))
+                        #expect(try await client.readResponse().head.hasPrefix("HTTP/1.1 \(status) "))
+                    }
+                }
+                // Who has no key is told so before the body is sent.
+                try await WirePeer.connect(port: gateway.port) { client in
+                    try await client.send(
+                        "POST /v1/completions HTTP/1.1\r\nHost: h\r\nContent-Length: 8000000\r\n"
+                            + "Expect: 100-continue\r\n\r\n")
+                    #expect(try await client.readToEnd().hasPrefix("HTTP/1.1 401 "))
+                }
                 for _ in 0..<2 { #expect(try await ask("Bearer slow").head.hasPrefix("HTTP/1.1 200 ")) }
                 let (head, body) = try await ask("Bearer slow")
                 #expect(head.hasPrefix("HTTP/1.1 429 ") && head.contains("retry-after: "))

@@ -88,9 +88,9 @@ import Testing
                 let stream = journal.begin(key: 2, model: "m", version: "1", prompt: 8, second: 0)
                 stream?.progress(completion: 6)
                 // Whoever runs is left alone.
-                #expect(try UsageJournal.leftBehind(in: folder, prices: Self.prices).isEmpty)
+                #expect(UsageJournal.leftBehind(in: folder, prices: Self.prices).isEmpty)
             }
-            let found = try UsageJournal.leftBehind(in: folder, prices: Self.prices)
+            let found = UsageJournal.leftBehind(in: folder, prices: Self.prices)
             let journal = try #require(found.first)
             #expect(found.count == 1 && journal.name == name)
             // The batch that may have been sent has the same number and the same content.
@@ -105,7 +105,7 @@ import Testing
             journal.confirm(second)
             #expect(journal.nextBatch() == nil)
             journal.remove()
-            #expect(try UsageJournal.leftBehind(in: folder, prices: Self.prices).isEmpty)
+            #expect(UsageJournal.leftBehind(in: folder, prices: Self.prices).isEmpty)
         }
     }
 

@@ -207,7 +207,8 @@ import Testing
             let run = try await bench.acceptedRun(ledger)
             let (_, log) = try await register(
                 bench, ledger, mlflow, run: run, try await inputs(bench, run: run), rollout: true)
-            #expect(log.contains("version 3 waits as the challenger"))
+            #expect(log.contains("the rollout of version 2 is under way"))
+            #expect(try await mlflow.modelVersion(name: bench.name, alias: "challenger")?.version == "2")
             #expect(try await ledger.rolloutsAlive().map(\.candidate) == ["2"])
         }
     }
@@ -215,7 +216,7 @@ import Testing
     @Test(
         .timeLimit(.minutes(4)),
         arguments: [
-            ("yes", "must be true, false or a mapping"), (["step": [1]], "has no member step"),
+            ("yes", "must be true, false or a mapping"), (["step": [1]], "there is no step"),
             (["enabled": 1], "must be true or false"), (["steps": [0.5]], "the last step must be 1"),
         ] as [(JSONValue, String)])
     func aRolloutThatCannotBeIsRefused(_ rollout: JSONValue, message: String) async throws {

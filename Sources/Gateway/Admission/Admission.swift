@@ -283,7 +283,16 @@ final class Admission: Sendable {
         let places = state.pools[pool].places
         var usable: [Int] = []
         if places.count > 1 {
-            usable = places.indices.filter { places[$0].hasRoom(now) && !ask.excluded.contains(places[$0].replica.id) }
+            let open = places.indices.filter { places[$0].hasRoom(now) }
+            usable = open.filter { !ask.excluded.contains(places[$0].replica.id) }
+            // Where no other one can be asked at all, one that failed for this request is asked again.
+            if usable.isEmpty,
+                !places.contains(where: {
+                    !$0.isLeaving && $0.health.admittance(now) != .closed && !ask.excluded.contains($0.replica.id)
+                })
+            {
+                usable = open
+            }
         } else if let only = places.first, only.hasRoom(now) {
             // Where there is only one, it is asked again.
             usable = [0]

@@ -18,7 +18,8 @@ struct FairQueue<Element> {
     private static var costLimit: Int { 256 * 128 }
 
     private struct Flow {
-        var entries: [Entry] = []
+        /// Nil where one was served: it must not keep what it stands for.
+        var entries: [Entry?] = []
         /// Entries before it are served.
         var first = 0
         var deficit = 0
@@ -81,8 +82,8 @@ struct FairQueue<Element> {
     /// - Returns: nil when it was served already.
     mutating func remove(id: UInt64, key: Int, level: Int) -> Entry? {
         guard var flow = levels[level].flows.removeValue(forKey: key) else { return nil }
-        let index = flow.entries[flow.first...].firstIndex { $0.id == id }
-        let entry = index.map { flow.entries.remove(at: $0) }
+        let index = flow.entries[flow.first...].firstIndex { $0?.id == id }
+        let entry = index.flatMap { flow.entries.remove(at: $0) }
         if flow.isEmpty {
             endFlow(key, level: level)
         } else {
@@ -103,10 +104,11 @@ struct FairQueue<Element> {
                 flow.deficit += Self.quantum
                 levels[index].isCharged = true
             }
-            let entry = flow.entries[flow.first]
+            guard let entry = flow.entries[flow.first] else { return nil }
             let cost = min(entry.cost, Self.costLimit)
             if cost <= flow.deficit {
                 flow.deficit -= cost
+                flow.entries[flow.first] = nil
                 flow.first += 1
                 if flow.isEmpty {
                     // Who has nothing waiting saves nothing up.

@@ -166,7 +166,7 @@ extension BodyInspection {
             guard let count = try Self.integer(member, &cursor) else { return }
             maximumTokens = max(maximumTokens ?? 0, count)
         case .answers, .bestOf:
-            guard let count = try Self.integer(member, &cursor) else { return }
+            guard let count = try Self.integer(member, &cursor, most: Self.answerLimit) else { return }
             answers = max(answers, count)
         case .temperature:
             let place = try cursor.skipValue()
@@ -251,14 +251,19 @@ extension BodyInspection {
         }
     }
 
-    private static func integer(_ member: Member, _ cursor: inout JSONCursor) throws -> Int? {
+    /// Answers to one prompt, as OpenAI bounds them.
+    private static let answerLimit = 128
+
+    private static func integer(
+        _ member: Member, _ cursor: inout JSONCursor, most: Int = 10_000_000
+    ) throws -> Int? {
         if cursor.peek() == UInt8(ascii: "n") {
             try cursor.skipValue()
             return nil
         }
         let text = String(decoding: cursor.bytes[try cursor.skipValue()], as: UTF8.self)
-        guard let value = Int(text), value >= 0, value <= 10_000_000 else {
-            throw wrong(member, "a whole number from 0 to 10000000")
+        guard let value = Int(text), value >= 0, value <= most else {
+            throw wrong(member, "a whole number from 0 to \(most)")
         }
         return value
     }

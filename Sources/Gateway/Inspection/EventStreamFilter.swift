@@ -44,6 +44,9 @@ struct EventStreamFilter {
         }
     }
 
+    /// Forgets the beginning of an event that will have no end.
+    mutating func drop() { pending = ByteBuffer() }
+
     /// What is left when the stream ends without an empty line.
     mutating func finish(into out: inout ByteBuffer) {
         if pending.readableBytes > 0, keeps(pending) { out.writeImmutableBuffer(pending) }

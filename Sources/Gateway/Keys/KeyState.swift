@@ -108,6 +108,11 @@ final class KeyState: Sendable {
         return (reservation, priority)
     }
 
+    /// Whether the key may ask a model, where nothing is counted.
+    func check(model: String) throws(GatewayError) {
+        if let error = state.withLock({ $0.refusal(ofModel: model) }) { throw error }
+    }
+
     /// Ends a request: what was taken in advance gives way to what it really took.
     func settle(_ reservation: Reservation, tokens: Int, cost: Int64) {
         state.withLock { state in
@@ -204,11 +209,7 @@ extension KeyState.State {
     ) -> GatewayError? {
         let limits = key.limits
         if let expires = limits.expires, now >= expires.seconds { return .unknownKey }
-        if !limits.models.isEmpty, !limits.models.contains(model) {
-            return GatewayError(
-                403, type: "permission_error", code: "model_not_allowed", parameter: "model",
-                "this key may not ask the model '\(model)'; it may ask \(limits.models.joined(separator: ", "))")
-        }
+        if let error = refusal(ofModel: model) { return error }
         if !isShared, limits.onFailure == .closed {
             return .unavailable(
                 code: "limits_unavailable", retryAfter: 5,
@@ -249,6 +250,14 @@ extension KeyState.State {
                 "this key's budget of the month is used up; it can be raised with martlet key")
         }
         return nil
+    }
+
+    fileprivate func refusal(ofModel model: String) -> GatewayError? {
+        let models = key.limits.models
+        guard !models.isEmpty, !models.contains(model) else { return nil }
+        return GatewayError(
+            403, type: "permission_error", code: "model_not_allowed", parameter: "model",
+            "this key may not ask the model '\(model)'; it may ask \(models.joined(separator: ", "))")
     }
 
     /// Seconds until so much of the window has passed out of it.

@@ -14,7 +14,13 @@ final class RolloutTable: Sendable {
     private struct Entry {
         var rollout: Rollout
         var guardrail = Guardrail()
+        /// Requests that a closed guardrail has kept from the candidate.
+        var kept = 0
     }
+
+    /// A closed guardrail lets one of so many requests pass: the judge needs to see that it was right, and clients do not
+    /// notice, as the old version answers what the new one cannot.
+    private static let trial = 20
 
     private struct State {
         var byModel: [String: Entry] = [:]
@@ -48,11 +54,16 @@ final class RolloutTable: Sendable {
     /// - Parameter stickiness: requests with the same value get the same version, and only change to the new one.
     func choose(model: String, stickiness: UInt64) -> (arm: Arm, candidate: String, baseline: String)? {
         state.withLock { state in
-            guard let entry = state.byModel[model] else { return nil }
+            guard var entry = state.byModel[model] else { return nil }
             let rollout = entry.rollout
             // Mixed with the rollout, so that it is not always the same people who get what is new.
             let place = Double(Hash.mix(stickiness ^ Hash.of(rollout.id.utf8)) >> 11) / Double(UInt64(1) << 53)
-            let isCandidate = place < rollout.share && !entry.guardrail.isClosed
+            var isCandidate = place < rollout.share
+            if isCandidate, entry.guardrail.isClosed {
+                entry.kept += 1
+                state.byModel[model]?.kept = entry.kept
+                isCandidate = entry.kept % Self.trial == 0
+            }
             return (
                 Arm(rollout: rollout.id, step: rollout.step, isCandidate: isCandidate), rollout.candidate,
                 rollout.baseline

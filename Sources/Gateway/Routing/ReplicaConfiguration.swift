@@ -18,6 +18,14 @@ package struct ReplicaConfiguration: Hashable, Sendable {
     /// Milliseconds since 1970; of two versions with the same alias the younger one has it.
     package var since: Int64 = 0
 
+    /// What makes it the same replica, whatever its version is called at the moment.
+    var identity: ReplicaConfiguration {
+        var identity = self
+        identity.aliases = []
+        identity.since = 0
+        return identity
+    }
+
     package init(
         model: String, version: String, aliases: [String] = [], host: String, port: Int, servedName: String,
         maximumInFlight: Int = 64, credential: String? = nil

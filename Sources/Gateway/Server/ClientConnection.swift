@@ -1,6 +1,7 @@
 import Glibc
 import HTTPWire
 import NIOCore
+import Pipeline
 
 /// A client's connection: reads one request after another, and writes their answers in that order.
 final class ClientConnection: ChannelInboundHandler {
@@ -80,7 +81,12 @@ final class ClientConnection: ChannelInboundHandler {
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        if context.channel.isWritable { exchange?.clientIsWritable() }
+        guard context.channel.isWritable else { return }
+        exchange?.clientIsWritable()
+        if case .idle = phase {
+            setReading(true)
+            process()
+        }
     }
 
     func channelInactive(context: ChannelHandlerContext) {
@@ -169,6 +175,12 @@ final class ClientConnection: ChannelInboundHandler {
             do {
                 switch phase {
                 case .idle:
+                    guard isWritable else {
+                        // Whoever does not take the answers that it has gets no more of them.
+                        setReading(false)
+                        ownDeadline = .now() + TimeAmount(core.configuration.timeouts.stalledClient)
+                        return
+                    }
                     phase = .head
                     ownDeadline = .now() + TimeAmount(core.configuration.timeouts.head)
                 case .head:
@@ -211,11 +223,24 @@ final class ClientConnection: ChannelInboundHandler {
         case .untilClose: break
         }
         ownDeadline = .now() + TimeAmount(core.configuration.timeouts.body)
+        guard admitsBody() else { return false }
         if head.expectsContinue {
             writeStatic("HTTP/1.1 100 Continue\r\n\r\n")
             flush()
         }
         return true
+    }
+
+    /// Whether a body is worth waiting for: who has no key need not send it.
+    private func admitsBody() -> Bool {
+        do {
+            guard let bytes = received.getSlice(at: received.readerIndex, length: head.length) else { return true }
+            _ = try authenticate(bytes, head.value(of: .authorization))
+            return true
+        } catch {
+            refuse(error)
+            return false
+        }
     }
 
     private func tooLarge(_ limit: Int) -> HTTPFault {
@@ -338,6 +363,7 @@ final class ClientConnection: ChannelInboundHandler {
             guard core.keys.isLoaded else { throw .keysUnknown }
             throw .unknownKey
         }
+        if let expires = found.key.limits.expires, loop.secondsSince1970 >= expires.seconds { throw .unknownKey }
         return found
     }
 
@@ -359,7 +385,8 @@ final class ClientConnection: ChannelInboundHandler {
                 404, code: "model_not_found", parameter: "model",
                 "there is no model '\(inspection.model.prefix(128))' here; /v1/models lists those there are")
         }
-        let expected = inspection.answers * inspection.prompts * (inspection.maximumTokens ?? 256)
+        if let key, !endpoint.isGeneration { try key.check(model: deployment.model) }
+        let expected = try Self.expectedTokens(inspection)
         let tokens = inspection.estimatedPromptTokens + expected
         let price = core.prices.price(of: deployment.model)
         var reservation: KeyState.Reservation?
@@ -382,6 +409,20 @@ final class ClientConnection: ChannelInboundHandler {
             ask: ask, received: received)
     }
 
+    /// Tokens of the answers at most, or so many as are usual.
+    private static func expectedTokens(_ inspection: BodyInspection) throws(GatewayError) -> Int {
+        let answers = inspection.answers.multipliedReportingOverflow(by: inspection.prompts)
+        let tokens = answers.partialValue.multipliedReportingOverflow(by: inspection.maximumTokens ?? usualTokens)
+        guard !answers.overflow, !tokens.overflow, tokens.partialValue <= 1_000_000_000 else {
+            throw .invalid(
+                code: "too_many_tokens", parameter: "max_tokens",
+                "all answers together may have more than 1000000000 tokens: ask for fewer, or for shorter ones")
+        }
+        return tokens.partialValue
+    }
+
+    private static let usualTokens = 256
+
     /// Requests of one session belong together, and those whose prompts begin alike.
     private static func affinity(_ inspection: BodyInspection, _ body: ByteBuffer) -> UInt64 {
         if let session = inspection.session { return Hash.of(session.utf8) }
@@ -390,15 +431,19 @@ final class ClientConnection: ChannelInboundHandler {
     }
 
     private func endRequest() {
+        // A flush that fails ends the connection under whoever flushed.
+        if case .closing = phase { return }
         if closesAfterAnswer {
             // Only the sending side is closed now: were there bytes of the client that nobody has read, closing both
             // would reset the connection and the answer might be lost (RFC 9112 §9.6).
             phase = .closing
-            ownDeadline = .now() + Self.lingering
+            // As long as it takes the answer; then a moment to close.
+            ownDeadline = .now() + TimeAmount(core.configuration.timeouts.stalledClient)
             setReading(true)
             received = ByteBuffer()
             let bound = NIOLoopBound(self, eventLoop: loop.loop)
             context?.writeAndFlush(wrapOutboundOut(ByteBuffer())).whenComplete { _ in
+                bound.value.ownDeadline = .now() + Self.lingering
                 bound.value.context?.close(mode: .output, promise: nil)
             }
             return

@@ -16,7 +16,8 @@ final class Exchange {
 
     let request: ClientRequest
     private let loop: LoopState
-    private unowned let client: ClientConnection
+    /// It is there as long as the exchange is not over: when its connection ends it cancels the exchange.
+    private let client: ClientConnection
     /// The version that answers; in a rollout another one, once the new one has failed.
     private var deployment: ModelTable.Deployment
     private var arm: RolloutTable.Arm?
@@ -268,7 +269,8 @@ final class Exchange {
     private var isBroken = false
 
     /// The replica failed. Before the first byte of an answer another one is asked; after it the client is told.
-    func upstreamFailed(_ error: GatewayError, canRetry: Bool = false) {
+    /// - Parameter isStale: the replica had closed a connection that was kept for reuse, which is no fault of its.
+    func upstreamFailed(_ error: GatewayError, canRetry: Bool = false, isStale: Bool = false) {
         upstream = nil
         if case .answering = phase {
             isBroken = true
@@ -277,17 +279,17 @@ final class Exchange {
             finish()
             return
         }
-        if fallsBack() { return }
+        if !isStale, fallsBack() { return }
         guard canRetry, attempts < core.configuration.limits.attempts, let grant,
-            core.admission.mayRetry(deployment.id)
+            isStale || core.admission.mayRetry(deployment.id)
         else {
             fail(error)
             return
         }
-        ask.excluded.append(grant.replica.id)
+        if !isStale { ask.excluded.append(grant.replica.id) }
         self.grant = nil
-        core.admission.release(grant, .failure)
-        deadline = request.received + TimeAmount(timeouts.queue)
+        core.admission.release(grant, isStale ? .unknown : .failure)
+        deadline = min(total, .now() + TimeAmount(timeouts.queue))
         start()
     }
 
@@ -295,7 +297,7 @@ final class Exchange {
     private func tell(_ error: GatewayError) {
         guard filter != nil else { return }
         var out = client.allocator.buffer(capacity: 256)
-        filter?.finish(into: &out)
+        filter?.drop()
         out.writeString("data: \(error.body)\n\n")
         writeContent(out)
         if isChunked { client.writeStatic("0\r\n\r\n") }

@@ -32,26 +32,29 @@ final class GatewayCore: Sendable {
 
     /// Sets who answers for which model.
     func route(_ replicas: [ReplicaConfiguration]) {
-        let deployments = routing.withLock { routing in
-            routing.table = ModelTable(replicas, known: routing.table.deployments)
+        routing.withLock { routing in
+            let table = ModelTable(replicas, known: routing.table.deployments)
             var kept: [ReplicaConfiguration: Replica] = [:]
             for configuration in replicas {
-                if let known = routing.replicas[configuration] {
-                    kept[configuration] = known
+                let identity = configuration.identity
+                if let known = routing.replicas[identity] {
+                    kept[identity] = known
                 } else {
-                    kept[configuration] = Replica(configuration, id: routing.nextReplica)
+                    kept[identity] = Replica(configuration, id: routing.nextReplica)
                     routing.nextReplica += 1
                 }
             }
             routing.replicas = kept
-            return routing.table.deployments.map { deployment in
-                replicas.compactMap { configuration in
-                    configuration.model == deployment.model && configuration.version == deployment.version
-                        ? kept[configuration] : nil
-                }
-            }
+            // Before the names are known: whoever finds a version finds its places.
+            admission.configure(
+                table.deployments.map { deployment in
+                    replicas.compactMap { configuration in
+                        configuration.model == deployment.model && configuration.version == deployment.version
+                            ? kept[configuration.identity] : nil
+                    }
+                })
+            routing.table = table
         }
-        admission.configure(deployments)
     }
 
     /// The replicas that are asked.

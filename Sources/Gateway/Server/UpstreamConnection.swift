@@ -99,10 +99,12 @@ final class UpstreamConnection: ChannelInboundHandler {
         if case .untilClose = phase {
             exchange.upstreamEnded()
         } else {
+            var isStale = false
+            if case .head = phase { isStale = isReused && received.readableBytes == 0 }
             exchange.upstreamFailed(
                 .upstream(
                     502, code: "upstream_closed", "the model server closed the connection before its answer's end"),
-                canRetry: true)
+                canRetry: true, isStale: isStale)
         }
     }
 

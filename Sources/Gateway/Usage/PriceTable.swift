@@ -30,10 +30,15 @@ package struct PriceTable: Hashable, Sendable {
 }
 
 extension PriceTable.Price {
+    /// No request costs more, whatever was counted: a billion of the currency's units.
+    private static let most = 1e15
+
     /// In millionths of the currency's unit, rounded up.
     func cost(_ use: TokenUse) -> Int64 {
-        let fresh = Int64(max(0, use.prompt - use.cached))
-        let total = fresh * prompt + Int64(use.cached) * cached + Int64(use.completion) * completion
-        return (total + 999_999) / 1_000_000
+        // As floating-point numbers, which do not overflow, and are exact as far as any real bill goes.
+        let total =
+            Double(max(0, use.prompt - use.cached)) * Double(prompt) + Double(use.cached) * Double(cached)
+            + Double(use.completion) * Double(completion)
+        return Int64(min((total / 1_000_000).rounded(.up), Self.most))
     }
 }

@@ -63,7 +63,10 @@ struct UsageFlusher: Sendable {
     }
 
     private func finishLeftBehind() async throws {
-        for other in try UsageJournal.leftBehind(in: parent, prices: prices) {
+        let left = UsageJournal.leftBehind(in: parent, prices: prices) { problem in
+            log.error("a usage journal that was left behind cannot be read", metadata: ["reason": "\(problem)"])
+        }
+        for other in left {
             log.notice("a usage journal was left behind", metadata: ["journal": "\(other.name)"])
             while let batch = other.nextBatch() {
                 try await ledger.addUsage(batch.lines, journal: other.name, batch: batch.number)

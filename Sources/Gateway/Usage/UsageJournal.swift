@@ -63,16 +63,24 @@ final class UsageJournal: Sendable {
     }
 
     /// Opens the journals that processes left behind which are gone.
-    static func leftBehind(in parent: String, prices: PriceTable) throws -> [UsageJournal] {
+    /// - Parameter report: told of a folder that cannot be opened; the others are.
+    static func leftBehind(
+        in parent: String, prices: PriceTable, report: (String) -> Void = { _ in }
+    ) -> [UsageJournal] {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: parent)) ?? []
-        return try names.filter { !$0.hasPrefix(".") }.sorted().compactMap { name in
+        return names.filter { !$0.hasPrefix(".") }.sorted().compactMap { name in
             let lock = open("\(parent)/\(name)/\(lockName)", O_RDWR | O_CLOEXEC)
             guard lock >= 0 else { return nil }
             guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
                 close(lock)
                 return nil
             }
-            return try UsageJournal(folder: "\(parent)/\(name)", lock: lock, prices: prices)
+            do {
+                return try UsageJournal(folder: "\(parent)/\(name)", lock: lock, prices: prices)
+            } catch {
+                report("\(parent)/\(name): \(error)")
+                return nil
+            }
         }
     }
 

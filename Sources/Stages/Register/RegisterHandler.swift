@@ -52,8 +52,16 @@ package struct RegisterHandler: StageHandler {
         // Where nothing serves yet there is nothing to take over from.
         let champion =
             rollout == nil ? nil : try await mlflow.modelVersion(name: name, alias: Lineage.championAlias)?.version
-        let takesOver = champion != nil && champion != version.version
-        let promotes = rollout == nil ? promote : !takesOver
+        let takesOver = champion.map { (Int($0) ?? 0) < (Int(version.version) ?? 0) } ?? false
+        let promotes = rollout == nil ? promote : champion == nil
+        // The challenger that is on its way keeps its alias, and with it its engine.
+        if let other = try await ledger.rolloutsAlive().first(where: { $0.model == name }),
+            other.candidate != version.version, !promotes
+        {
+            context.log.line(
+                "version \(version.version) has no alias: the rollout of version \(other.candidate) is under way")
+            return output(name, version, aliases: [])
+        }
         for alias in promotes ? [Lineage.challengerAlias, Lineage.championAlias] : [Lineage.challengerAlias]
         where try await mover.point(alias) {
             aliases.append(alias)
@@ -62,7 +70,11 @@ package struct RegisterHandler: StageHandler {
             try await rollout.start(ledger, context, model: name, candidate: version.version, baseline: champion)
         }
         context.log.line("model \(name) version \(version.version), aliases \(aliases.joined(separator: ", "))")
-        return .succeeded(
+        return output(name, version, aliases: aliases)
+    }
+
+    private func output(_ name: String, _ version: MLflowModelVersion, aliases: [String]) -> StageResult {
+        .succeeded(
             StageOutput(
                 values: .object([
                     "type": .string(OutputType.modelVersion.rawValue), "name": .string(name),

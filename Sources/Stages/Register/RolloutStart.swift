@@ -7,22 +7,12 @@ import WorkerRuntime
 struct RolloutStart {
     private let policy: RolloutPolicy
 
-    private static let members: Set<String> = [
-        "enabled", "steps", "minimum_samples", "minimum_seconds", "deadline_seconds", "alpha", "margins",
-    ]
-
     /// Nil when the stage asks for none.
     init?(_ value: JSONValue?, stage: String) throws {
         switch value {
         case nil, .bool(false)?: return nil
         case .bool(true)?: policy = RolloutPolicy()
         case .object(let members)?:
-            if let unknown = members.keys.filter({ !Self.members.contains($0) }).min() {
-                throw StageFailure(
-                    .permanent, "register.rollout",
-                    "the parameter rollout of stage \(stage) has no member \(unknown); it has "
-                        + Self.members.sorted().joined(separator: ", "))
-            }
             if let isEnabled = members["enabled"] {
                 guard let isEnabled = isEnabled.boolValue else {
                     throw StageFailure(
@@ -30,15 +20,15 @@ struct RolloutStart {
                 }
                 guard isEnabled else { return nil }
             }
+            if let problem = RolloutPolicy.problem(in: .object(members)) {
+                throw StageFailure(
+                    .permanent, "register.rollout", "the rollout that stage \(stage) asks for cannot be: \(problem)")
+            }
             policy = RolloutPolicy(json: .object(members))
         default:
             throw StageFailure(
                 .permanent, "register.rollout",
                 "the parameter rollout of stage \(stage) must be true, false or a mapping with the policy")
-        }
-        if let problem = policy.problem {
-            throw StageFailure(
-                .permanent, "register.rollout", "the rollout that stage \(stage) asks for cannot be: \(problem)")
         }
     }
 

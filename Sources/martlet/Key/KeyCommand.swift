@@ -58,6 +58,9 @@ struct KeyLimitOptions: ParsableArguments {
             throw ValidationError("--priority must be 0, 1 or 2.")
         }
         if let expires { _ = try Self.moment(expires) }
+        if let models, models.split(separator: ",").allSatisfy({ $0.allSatisfy(\.isWhitespace) }) {
+            throw ValidationError("--models names no model; without the option the key may ask all.")
+        }
     }
 
     /// Changes what an option was given for.

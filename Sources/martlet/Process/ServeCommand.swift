@@ -16,7 +16,7 @@ struct ServeCommand: AsyncParsableCommand {
 
             serving.command names another engine: a program and its arguments, in which {model} stands for the folder of
             the weights, {name} for the name to serve them under, {host} and {port} for where to listen. It must answer
-            /health and /v1/completions.
+            /health and /v1/completions, and /metrics as vLLM does, or it is ended only some time after it was replaced.
 
               martlet serve security-qa
               martlet serve security-qa --alias champion --alias challenger

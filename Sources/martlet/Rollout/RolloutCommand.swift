@@ -260,9 +260,15 @@ struct RolloutPromoteCommand: AsyncParsableCommand {
     func run() async throws {
         try await ExitCodes.guarding {
             let tools = try RolloutTools(global)
-            let rollout = try await tools.alive(model)
-            try await tools.mlflow.setAlias(name: model, alias: "champion", version: rollout.candidate)
-            try await tools.change(model, to: .promoted, action: "promote", from: [.running, .paused])
+            let (mlflow, model, actor) = (tools.mlflow, model, Actor.name)
+            let change = try await tools.ledger.changeRollout(try await tools.alive(model).id, actor: actor) {
+                current in
+                guard !current.state.isOver else { throw LedgerError.rolloutIs(current.state, model: model) }
+                return try await RolloutController.promotion(
+                    current, mlflow: mlflow, verdict: "by_hand", summary: "promoted by \(actor)")
+            }
+            print("\(model): \(change?.summary ?? "nothing to do")")
+            if change?.effect != .state(.promoted) { throw ExitCodes.refused }
         }
     }
 }
