@@ -186,6 +186,8 @@ package actor ModelServer {
             guard members[version]?.engine === engine else { return }
             members[version]?.stage = .ready
             log.notice("engine ready", metadata: ["version": "\(version.version)", "port": "\(engine.port)"])
+            // Before anybody hears of it: what is told to be served is served again after a restart.
+            remember()
             await announceAll()
         } catch {
             guard members[version]?.engine === engine else { return }
