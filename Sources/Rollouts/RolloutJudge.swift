@@ -70,6 +70,8 @@ package enum RolloutJudge {
     private struct Metric {
         /// Differences of rates are looked for at this size at least: smaller ones take thousands of samples anyway.
         static let rateMixture = 0.05
+        /// Samples of each version from which a variance is taken for known.
+        static let fewestTimes = 20
 
         var name: String
         /// Of one arm's sums.
@@ -128,8 +130,12 @@ package enum RolloutJudge {
         let interval = ConfidenceSequence(
             difference: difference, variance: variance,
             mixture: metric.isRelative ? max(margin, 1e-9) : max(margin, Metric.rateMixture), alpha: policy.alpha)
-        let isWorse = interval.lower > margin || metric.isTwoSided && interval.upper < -margin
-        let isFine = interval.upper < margin && (!metric.isTwoSided || interval.lower > -margin)
+        let fewest = min(
+            strata.reduce(0) { $0 + $1.new.count }, strata.reduce(0) { $0 + $1.old.count })
+        // Of a few times nobody knows the variance, and without it nothing is certain; rates carry theirs in them.
+        let isKnown = !metric.isRelative || fewest >= Metric.fewestTimes
+        let isWorse = isKnown && (interval.lower > margin || metric.isTwoSided && interval.upper < -margin)
+        let isFine = isKnown && interval.upper < margin && (!metric.isTwoSided || interval.lower > -margin)
         return Finding(
             metric: metric.name, verdict: isWorse ? .fail : isFine ? .pass : .inconclusive, candidate: means.new,
             baseline: means.old, interval: interval, margin: margin,

@@ -80,6 +80,18 @@ import Testing
         }
     }
 
+    /// Two slow answers of an engine that has just started say nothing.
+    @Test func aFewTimesAreNoEvidence() {
+        var (new, old) = (RolloutSums(), RolloutSums())
+        for _ in 0..<2 { new.firstToken.add(1.2) }
+        for _ in 0..<9 { old.firstToken.add(0.27) }
+        new.requests = 2
+        old.requests = 9
+        let judgement = RolloutJudge.judge(
+            RolloutPolicy(), candidate: [0: new], baseline: [0: old], stepSamples: 2, stepSeconds: 5)
+        #expect(judgement.verdict == .inconclusive, "\(judgement.summary)")
+    }
+
     @Test func aVersionThatIsALittleWorseWithinItsMarginPasses() {
         let result = Self.decide(Version(firstToken: 0.12, perToken: 0.033))
         #expect(result.verdict == .pass, "\(result)")
