@@ -23,6 +23,7 @@ package struct RolloutPolicy: Hashable, Sendable {
         if zip(steps, steps.dropFirst()).contains(where: { $0 >= $1 }) || steps[0] <= 0 {
             return "steps must grow, from above 0"
         }
+        if steps.count < 2 { return "a step below 1 must come first: versions are compared while both of them serve" }
         if !(2...1_000_000_000).contains(minimumSamples) { return "a step needs from 2 to 1000000000 samples" }
         if !(minimumSeconds >= 0 && minimumSeconds <= Self.longest) { return "the minimum time is no sensible time" }
         if !(deadline > minimumSeconds && deadline <= Self.longest) {

@@ -14,32 +14,12 @@ struct KeyFollower: Sendable {
 
     /// Until it is cancelled.
     func run() async {
-        // One reading at a time, and one more for whatever came meanwhile.
-        let (requests, sink) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
-        await withTaskGroup(of: Void.self) { group in
-            group.addTask { await follow(sink) }
-            group.addTask { await remind(sink) }
-            group.addTask { for await _ in requests { await load() } }
-        }
-    }
-
-    /// Changes are told by the ledger.
-    private func follow(_ sink: AsyncStream<Void>.Continuation) async {
-        while !Task.isCancelled {
-            do {
-                for try await _ in ledger.keyChanges() { sink.yield() }
-            } catch {
-                log.warning("cannot listen for changes of keys", metadata: ["error": "\(error)"])
-            }
-            // What the loop above ends with is an error that does not go away by itself.
-            try? await Task.sleep(for: Self.interval)
-        }
-    }
-
-    private func remind(_ sink: AsyncStream<Void>.Continuation) async {
-        while !Task.isCancelled {
-            sink.yield()
-            try? await Task.sleep(for: Self.interval)
+        await Rereading.run(every: Self.interval) {
+            ledger.keyChanges()
+        } failed: { error in
+            log.warning("cannot listen for changes of keys", metadata: ["error": "\(error)"])
+        } read: {
+            await load()
         }
     }
 

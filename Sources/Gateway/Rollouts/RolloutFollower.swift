@@ -13,26 +13,12 @@ struct RolloutFollower: Sendable {
 
     /// Until it is cancelled.
     func run() async {
-        // One reading at a time, and one more for whatever came meanwhile.
-        let (requests, sink) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
-        await withTaskGroup(of: Void.self) { group in
-            group.addTask {
-                while !Task.isCancelled {
-                    do {
-                        for try await _ in ledger.rolloutChanges() { sink.yield() }
-                    } catch {
-                        log.debug("cannot listen for changes of rollouts", metadata: ["error": "\(error)"])
-                    }
-                    try? await Task.sleep(for: Self.interval)
-                }
-            }
-            group.addTask {
-                while !Task.isCancelled {
-                    sink.yield()
-                    try? await Task.sleep(for: Self.interval)
-                }
-            }
-            group.addTask { for await _ in requests { await exchange() } }
+        await Rereading.run(every: Self.interval) {
+            ledger.rolloutChanges()
+        } failed: { error in
+            log.debug("cannot listen for changes of rollouts", metadata: ["error": "\(error)"])
+        } read: {
+            await exchange()
         }
     }
 

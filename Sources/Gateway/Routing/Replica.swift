@@ -1,4 +1,5 @@
 import NIOCore
+import Pipeline
 
 /// A replica as the requests see it: whom to ask, and the bytes that every request to it has.
 final class Replica: Sendable {
@@ -26,6 +27,6 @@ final class Replica: Sendable {
         var fields = "host: \(address)\r\n"
         if let credential = configuration.credential { fields += "authorization: Bearer \(credential)\r\n" }
         self.fields = ByteBuffer(string: fields)
-        servedName = ByteBuffer(string: JSONText.quoted(configuration.servedName))
+        servedName = ByteBuffer(string: JSONValue.string(configuration.servedName).canonicalJSON)
     }
 }

@@ -1,5 +1,6 @@
 import Coordination
 import Logging
+import Synchronization
 
 /// Keeps the routes as the model servers register themselves, beside those that are written down.
 struct ReplicaFollower: Sendable {
@@ -18,36 +19,33 @@ struct ReplicaFollower: Sendable {
 
     /// Until it is cancelled.
     func run() async {
-        // One reading at a time, and one more for whatever came meanwhile.
-        let (requests, sink) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
-        await withTaskGroup(of: Void.self) { group in
-            group.addTask { await follow(sink) }
-            group.addTask {
-                while !Task.isCancelled {
-                    sink.yield()
-                    try? await Task.sleep(for: Self.interval)
-                }
-            }
-            group.addTask {
-                var known: [String: (record: ReplicaRecord, seen: ContinuousClock.Instant)] = [:]
-                for await _ in requests { await load(&known) }
-            }
+        let known = Known()
+        await Rereading.run(every: Self.interval) {
+            coordinator.replicaChanges()
+        } failed: { error in
+            log.debug("cannot listen for changes of model servers", metadata: ["error": "\(error)"])
+        } read: {
+            await load(known)
         }
     }
 
-    private func follow(_ sink: AsyncStream<Void>.Continuation) async {
-        while !Task.isCancelled {
-            do {
-                for try await _ in coordinator.replicaChanges() { sink.yield() }
-            } catch {
-                log.debug("cannot listen for changes of model servers", metadata: ["error": "\(error)"])
+    /// Who gave a sign of life, and when.
+    private final class Known: Sendable {
+        private let records = Mutex<[String: (record: ReplicaRecord, seen: ContinuousClock.Instant)]>([:])
+
+        /// Takes what is there now; those that count, those included that have vanished a moment ago.
+        func update(_ current: [ReplicaRecord], patience: Duration) -> [ReplicaRecord] {
+            let now = ContinuousClock.now
+            return records.withLock { records in
+                for record in current { records[record.id] = (record, now) }
+                records = records.filter { now - $0.value.seen < patience }
+                return records.values.map(\.record)
             }
-            try? await Task.sleep(for: Self.interval)
         }
     }
 
     /// While Redis is away, those that are known go on.
-    private func load(_ known: inout [String: (record: ReplicaRecord, seen: ContinuousClock.Instant)]) async {
+    private func load(_ known: Known) async {
         let records: [ReplicaRecord]
         do {
             records = try await coordinator.replicas()
@@ -56,10 +54,9 @@ struct ReplicaFollower: Sendable {
             log.debug("cannot read the model servers; those that are known go on", metadata: ["error": "\(error)"])
             return
         }
-        let now = ContinuousClock.now
-        for record in records { known[record.id] = (record, now) }
-        known = known.filter { now - $0.value.seen < Self.patience }
-        let ready = known.values.map(\.record).filter { $0.state == .ready }.sorted { $0.id < $1.id }
+        let ready = known.update(records, patience: Self.patience).filter { $0.state == .ready }.sorted {
+            $0.id < $1.id
+        }
         core.route(
             fixed
                 + ready.map { record in

@@ -1,3 +1,5 @@
+import Pipeline
+
 /// An answer of the gateway itself that says why there is no other, in OpenAI's shape.
 struct GatewayError: Error, Equatable, Sendable {
     let status: Int
@@ -63,10 +65,10 @@ extension GatewayError {
 
     /// The body of the answer.
     var body: String {
-        let parameter = parameter.map(JSONText.quoted) ?? "null"
-        let code = code.map(JSONText.quoted) ?? "null"
+        let parameter = parameter.map { JSONValue.string($0).canonicalJSON } ?? "null"
+        let code = code.map { JSONValue.string($0).canonicalJSON } ?? "null"
         return """
-            {"error":{"message":\(JSONText.quoted(message)),"type":"\(type)","param":\(parameter),"code":\(code)}}
+            {"error":{"message":\(JSONValue.string(message).canonicalJSON),"type":"\(type)","param":\(parameter),"code":\(code)}}
             """
     }
 }

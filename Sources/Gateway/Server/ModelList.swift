@@ -12,7 +12,7 @@ enum ModelList {
             return key.limits.models.contains(String(model))
         }
         let entries = allowed.map { name in
-            "{\"id\":\(JSONText.quoted(name)),\"object\":\"model\",\"created\":0,\"owned_by\":\"martlet\"}"
+            "{\"id\":\(JSONValue.string(name).canonicalJSON),\"object\":\"model\",\"created\":0,\"owned_by\":\"martlet\"}"
         }
         return "{\"object\":\"list\",\"data\":[\(entries.joined(separator: ","))]}"
     }

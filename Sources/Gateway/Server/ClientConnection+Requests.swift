@@ -1,0 +1,194 @@
+import Glibc
+import HTTPWire
+import NIOCore
+import Pipeline
+
+extension ClientConnection {
+    /// Answers a request, or begins the exchange with a replica.
+    /// - Parameters:
+    ///   - bytes: that begin with its head.
+    ///   - body: its content.
+    func begin(_ bytes: ByteBuffer, _ body: ByteBuffer) {
+        phase = .exchanging
+        let received = NIODeadline.now()
+        let identity = RequestIdentity(head, bytes, loop, allocator)
+        do {
+            try begin(bytes, body, identity, received)
+        } catch {
+            core.metrics.refuse(error)
+            answer(error, requestID: identity.requestID)
+            flush()
+            endRequest()
+        }
+    }
+
+    func begin(
+        _ bytes: ByteBuffer, _ body: ByteBuffer, _ identity: RequestIdentity, _ received: NIODeadline
+    ) throws(GatewayError) {
+        let (path, secret) = bytes.withUnsafeReadableBytes { bytes in
+            (
+                Endpoint(path: UnsafeRawBufferPointer(rebasing: bytes[head.path])),
+                head.value(of: .authorization)
+            )
+        }
+        guard let endpoint = path else {
+            throw .invalid(
+                404, code: "unknown_path",
+                "there is no such path here; see /v1/models, /v1/chat/completions, /v1/completions, /v1/embeddings")
+        }
+        let isRead = head.method == .get
+        guard isRead != endpoint.isProxied, isRead || head.method == .post else {
+            var error = GatewayError.invalid(405, code: "method_not_allowed", "the path does not have this method")
+            error.allow = endpoint.isProxied ? "POST" : "GET"
+            throw error
+        }
+        if endpoint == .health {
+            answer(200, "{\"status\":\"ok\"}", fields: "", requestID: identity.requestID)
+            flush()
+            endRequest()
+            return
+        }
+        let key = try authenticate(bytes, secret)
+        if endpoint == .models {
+            answer(200, ModelList.body(core.modelNames, for: key?.key), fields: "", requestID: identity.requestID)
+            flush()
+            endRequest()
+            return
+        }
+        let request = try prepare(endpoint, body, identity, key, received)
+        let exchange = Exchange(request, loop: loop, client: self)
+        self.exchange = exchange
+        exchange.start()
+    }
+
+    func authenticate(_ bytes: ByteBuffer, _ place: Range<Int>?) throws(GatewayError) -> KeyState? {
+        guard core.configuration.requiresKeys else { return nil }
+        guard let place else { throw .noKey }
+        let found = bytes.withUnsafeReadableBytes { bytes in
+            keys.find(UnsafeRawBufferPointer(rebasing: bytes[place]), in: core.keys)
+        }
+        guard let found else {
+            guard core.keys.isLoaded else { throw .keysUnknown }
+            throw .unknownKey
+        }
+        if let expires = found.key.limits.expires, loop.secondsSince1970 >= expires.seconds { throw .unknownKey }
+        return found
+    }
+
+    func prepare(
+        _ endpoint: Endpoint, _ body: ByteBuffer, _ identity: RequestIdentity, _ key: KeyState?,
+        _ received: NIODeadline
+    ) throws(GatewayError) -> ClientRequest {
+        var result: Result<BodyInspection, BodyFault> = .success(BodyInspection())
+        let depth = core.configuration.limits.depth
+        body.withUnsafeReadableBytes { bytes in
+            result = Result { () throws(BodyFault) in try BodyInspection(bytes, maximumDepth: depth) }
+        }
+        let inspection: BodyInspection
+        do { inspection = try result.get() } catch { throw .body(error) }
+        let affinity = Self.affinity(inspection, body)
+        let stickiness = inspection.session == nil ? key.map { Hash.mix(UInt64($0.id)) } ?? loop.randomWord() : affinity
+        guard let (deployment, arm, fallback) = core.resolve(inspection.model, stickiness: stickiness) else {
+            throw .invalid(
+                404, code: "model_not_found", parameter: "model",
+                "there is no model '\(inspection.model.prefix(128))' here; /v1/models lists those there are")
+        }
+        if let key, !endpoint.isGeneration { try key.check(model: deployment.model) }
+        let expected = try Self.expectedTokens(inspection)
+        let tokens = inspection.estimatedPromptTokens + expected
+        let price = core.prices.price(of: deployment.model)
+        var reservation: KeyState.Reservation?
+        var level = 1
+        if let key, endpoint.isGeneration {
+            let cost = price.cost(TokenUse(prompt: inspection.estimatedPromptTokens, completion: expected))
+            let taken = try key.reserve(
+                model: deployment.model, tokens: tokens, cost: cost, now: loop.secondsSince1970,
+                isShared: core.keys.isShared)
+            reservation = taken.reservation
+            level = taken.priority
+        }
+        let ask = Admission.Ask(
+            deployment: deployment.id, key: key?.id ?? 0, cost: tokens, level: level,
+            affinity: affinity)
+        return ClientRequest(
+            endpoint: endpoint, inspection: inspection, body: body, fields: identity.fields,
+            requestID: identity.requestID, isOldVersion: head.isOldVersion, keepsAlive: head.keepsAlive,
+            deployment: deployment, arm: arm, fallback: fallback, key: key, reservation: reservation, price: price,
+            ask: ask, received: received)
+    }
+
+    /// Tokens of the answers at most, or so many as are usual.
+    static func expectedTokens(_ inspection: BodyInspection) throws(GatewayError) -> Int {
+        let answers = inspection.answers.multipliedReportingOverflow(by: inspection.prompts)
+        let tokens = answers.partialValue.multipliedReportingOverflow(by: inspection.maximumTokens ?? usualTokens)
+        guard !answers.overflow, !tokens.overflow, tokens.partialValue <= 1_000_000_000 else {
+            throw .invalid(
+                code: "too_many_tokens", parameter: "max_tokens",
+                "all answers together may have more than 1000000000 tokens: ask for fewer, or for shorter ones")
+        }
+        return tokens.partialValue
+    }
+
+    static let usualTokens = 256
+
+    /// Requests of one session belong together, and those whose prompts begin alike.
+    static func affinity(_ inspection: BodyInspection, _ body: ByteBuffer) -> UInt64 {
+        if let session = inspection.session { return Hash.of(session.utf8) }
+        let head = inspection.prompt.prefix(256)
+        return body.withUnsafeReadableBytes { Hash.of(UnsafeRawBufferPointer(rebasing: $0[head])) }
+    }
+
+    func endRequest() {
+        // A flush that fails ends the connection under whoever flushed.
+        if case .closing = phase { return }
+        if closesAfterAnswer {
+            // Only the sending side is closed now: were there bytes of the client that nobody has read, closing both
+            // would reset the connection and the answer might be lost (RFC 9112 §9.6).
+            phase = .closing
+            // As long as it takes the answer; then a moment to close.
+            ownDeadline = .now() + TimeAmount(core.configuration.timeouts.stalledClient)
+            setReading(true)
+            received = ByteBuffer()
+            let bound = NIOLoopBound(self, eventLoop: loop.loop)
+            context?.writeAndFlush(wrapOutboundOut(ByteBuffer())).whenComplete { _ in
+                bound.value.ownDeadline = .now() + Self.lingering
+                bound.value.context?.close(mode: .output, promise: nil)
+            }
+            return
+        }
+        phase = .idle
+        ownDeadline = .now() + TimeAmount(core.configuration.timeouts.keepAlive)
+        setReading(true)
+        process()
+    }
+
+    /// Answers what is no request that can be passed on; nothing after it can be trusted.
+    func refuse(_ error: GatewayError) {
+        core.metrics.refuse(error)
+        closesAfterAnswer = true
+        answer(error, requestID: nil)
+        flush()
+        endRequest()
+    }
+
+    func answer(_ status: Int, _ body: String, fields: String, requestID: ByteBuffer?) {
+        var out = allocator.buffer(capacity: 256 + body.utf8.count)
+        out.writeStaticString("HTTP/1.1 ")
+        out.writeDecimal(status)
+        out.writeStaticString(" ")
+        out.writeStaticString(StatusReason.of(status))
+        out.writeStaticString("\r\ncontent-type: application/json\r\ncontent-length: ")
+        out.writeDecimal(body.utf8.count)
+        out.writeStaticString("\r\n")
+        out.writeString(fields)
+        if let requestID {
+            out.writeStaticString("x-request-id: ")
+            out.writeImmutableBuffer(requestID)
+            out.writeStaticString("\r\n")
+        }
+        if closesAfterAnswer { out.writeStaticString("connection: close\r\n") }
+        out.writeStaticString("\r\n")
+        if head.method != .head { out.writeString(body) }
+        write(out)
+    }
+}

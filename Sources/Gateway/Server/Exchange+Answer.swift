@@ -1,0 +1,185 @@
+import Glibc
+import HTTPWire
+import Metrics
+import NIOCore
+import Pipeline
+
+extension Exchange {
+    func upstreamHead(_ head: ResponseHead, _ bytes: UnsafeRawBufferPointer) {
+        let now = NIODeadline.now()
+        if head.status >= 500, request.fallback != nil, arm?.isCandidate == true {
+            upstream?.abort()
+            upstream = nil
+            _ = fallsBack()
+            return
+        }
+        series.firstByte.recordNanoseconds((now - sentAt).nanoseconds)
+        deadline = min(total, now + TimeAmount(timeouts.betweenTokens))
+        phase = .answering
+        status = head.status
+        let isEvents = request.inspection.isStream && Self.isEventStream(head, bytes)
+        if isEvents { filter = EventStreamFilter(passesUsage: !request.addsUsage) }
+
+        var out = client.allocator.buffer(capacity: bytes.count + 256)
+        out.writeStaticString("HTTP/1.1 ")
+        out.writeDecimal(status)
+        out.writeStaticString(" ")
+        out.writeStaticString(StatusReason.of(status))
+        out.writeStaticString("\r\n")
+        for field in head.fields where !Self.isReplaced(field.known) {
+            out.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[field.name]))
+            out.writeStaticString(": ")
+            out.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[field.value]))
+            out.writeStaticString("\r\n")
+        }
+        if isEvents { out.writeStaticString("x-accel-buffering: no\r\n") }
+        out.writeStaticString("x-request-id: ")
+        out.writeImmutableBuffer(request.requestID)
+        if case .length(let count) = head.framing, !isEvents {
+            out.writeStaticString("\r\ncontent-length: ")
+            out.writeDecimal(count)
+            promised = count
+        } else if !request.isOldVersion {
+            out.writeStaticString("\r\ntransfer-encoding: chunked")
+            isChunked = true
+        }
+        let closes = !request.keepsAlive || promised == nil && !isChunked
+        if closes { client.closesAfterAnswer = true }
+        if client.closesAfterAnswer { out.writeStaticString("\r\nconnection: close") }
+        out.writeStaticString("\r\n\r\n")
+        client.write(out)
+    }
+
+    func upstreamContent(_ content: ByteBuffer) {
+        deadline = min(total, .now() + TimeAmount(timeouts.betweenTokens))
+        if filter != nil {
+            var out = client.allocator.buffer(capacity: content.readableBytes)
+            filter?.feed(content, into: &out)
+            if let filter {
+                slot?.progress(completion: filter.pieces)
+                // The head of a stream comes before there is anything to say.
+                if firstPiece == nil, filter.pieces > 0 { firstPiece = .now() }
+            }
+            writeContent(out)
+        } else {
+            keepTail(content)
+            if promised != nil {
+                promised? -= content.readableBytes
+                client.write(content)
+            } else {
+                writeContent(content)
+            }
+        }
+        if !client.isWritable, let upstream {
+            // What the client does not take stays at the replica, in the buffers of its own connection.
+            upstream.pause()
+            isStalled = true
+            deadline = .now() + TimeAmount(timeouts.stalledClient)
+        }
+    }
+
+    func flush() {
+        client.flush()
+    }
+
+    func upstreamEnded() {
+        upstream = nil
+        if filter != nil {
+            var out = client.allocator.buffer(capacity: 0)
+            filter?.finish(into: &out)
+            writeContent(out)
+        }
+        if isChunked { client.writeStatic("0\r\n\r\n") }
+        finish()
+    }
+
+    /// In a rollout the old version answers what the new one could not: nobody pays for the trial. The failure is the
+    /// new one's all the same.
+    func fallsBack() -> Bool {
+        guard let fallback = request.fallback, let arm, arm.isCandidate else { return false }
+        var sums = RolloutSums()
+        sums.requests = 1
+        sums.errors = 1
+        core.rollouts.record(arm, model: deployment.model, stratum: stratum, sums)
+        series.serverErrors.increment()
+        slot?.finish(status: 502, use: TokenUse(), cost: 0, isPartial: true)
+        slot = nil
+        if let grant { core.admission.release(grant, .failure) }
+        grant = nil
+        self.arm = nil
+        deployment = fallback
+        series = core.metrics.series(fallback, request.endpoint)
+        ask.deployment = fallback.id
+        ask.excluded = []
+        attempts = 0
+        deadline = request.received + TimeAmount(timeouts.queue)
+        phase = .connecting
+        start()
+        return true
+    }
+
+    var stratum: Int { RolloutSums.stratum(promptTokens: request.inspection.estimatedPromptTokens) }
+
+    /// The replica failed. Before the first byte of an answer another one is asked; after it the client is told.
+    /// - Parameter isStale: the replica had closed a connection that was kept for reuse, which is no fault of its.
+    func upstreamFailed(_ error: GatewayError, canRetry: Bool = false, isStale: Bool = false) {
+        upstream = nil
+        if case .answering = phase {
+            isBroken = true
+            tell(error)
+            client.closesAfterAnswer = true
+            finish()
+            return
+        }
+        if !isStale, fallsBack() { return }
+        guard canRetry, attempts < core.configuration.limits.attempts, let grant,
+            isStale || core.admission.mayRetry(deployment.id)
+        else {
+            fail(error)
+            return
+        }
+        if !isStale { ask.excluded.append(grant.replica.id) }
+        self.grant = nil
+        core.admission.release(grant, isStale ? .unknown : .failure)
+        deadline = min(total, .now() + TimeAmount(timeouts.queue))
+        start()
+    }
+
+    /// Writes an event that says why the stream ends; what is no stream can only be cut.
+    func tell(_ error: GatewayError) {
+        guard filter != nil else { return }
+        var out = client.allocator.buffer(capacity: 256)
+        filter?.drop()
+        out.writeString("data: \(error.body)\n\n")
+        writeContent(out)
+        if isChunked { client.writeStatic("0\r\n\r\n") }
+    }
+
+    func writeContent(_ content: ByteBuffer) {
+        guard content.readableBytes > 0 else { return }
+        guard isChunked else {
+            client.write(content)
+            return
+        }
+        var out = client.allocator.buffer(capacity: content.readableBytes + 20)
+        out.writeHexadecimal(content.readableBytes)
+        out.writeStaticString("\r\n")
+        out.writeImmutableBuffer(content)
+        out.writeStaticString("\r\n")
+        client.write(out)
+    }
+
+    func keepTail(_ content: ByteBuffer) {
+        guard request.endpoint.isGeneration, status == 200 else { return }
+        if tail.readableBytes == 0 {
+            tail = content
+        } else {
+            tail.writeImmutableBuffer(content)
+        }
+        let excess = tail.readableBytes - Self.tailLimit
+        if excess > 0 {
+            tail.moveReaderIndex(forwardBy: excess)
+            if tail.readerIndex > 8 * Self.tailLimit { tail.discardReadBytes() }
+        }
+    }
+}

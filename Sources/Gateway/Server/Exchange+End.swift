@@ -1,0 +1,182 @@
+import Glibc
+import HTTPWire
+import Metrics
+import NIOCore
+import Pipeline
+
+extension Exchange {
+    /// The client has gone: nobody waits for the answer any more.
+    func cancel() {
+        switch phase {
+        case .over: return
+        case .waiting(let id):
+            // A place given meanwhile comes back by `granted`.
+            _ = core.admission.leave(id, ask)
+            settle(.cancelled)
+        case .connecting: settle(.cancelled)
+        case .sent, .answering:
+            upstream?.abort()
+            upstream = nil
+            settle(.cancelled)
+        }
+    }
+
+    /// Something took too long.
+    func expire(_ now: NIODeadline) {
+        switch phase {
+        case .over, .connecting: return
+        case .waiting(let id):
+            guard core.admission.leave(id, ask) else { return }
+            fail(
+                .unavailable(
+                    code: "queue_timeout", retryAfter: retryAfter(),
+                    "no place at '\(deployment.label)' became free within \(timeouts.queue)"))
+        case .sent:
+            upstream?.abort()
+            upstream = nil
+            fail(
+                .upstream(
+                    504, code: "first_token_timeout", "the model server did not begin to answer in time"))
+        case .answering where isStalled:
+            client.close()
+        case .answering:
+            upstream?.abort()
+            let isTotal = now >= total
+            upstreamFailed(
+                .upstream(
+                    504, code: isTotal ? "total_timeout" : "token_timeout",
+                    isTotal
+                        ? "the answer took longer than \(timeouts.total)"
+                        : "the model server went silent in the middle of its answer"))
+        }
+    }
+
+    var isOver: Bool {
+        if case .over = phase { return true }
+        return false
+    }
+
+    func clientIsWritable() {
+        guard isStalled else { return }
+        isStalled = false
+        deadline = min(total, .now() + TimeAmount(timeouts.betweenTokens))
+        upstream?.resume()
+    }
+
+    func retryAfter() -> Int { core.admission.wait(of: deployment.id) }
+
+    enum Outcome {
+        case ended
+        case cancelled
+        case failed(GatewayError)
+    }
+
+    func fail(_ error: GatewayError) {
+        status = error.status
+        settle(.failed(error))
+        client.answer(error, requestID: request.requestID)
+        client.exchangeEnded()
+    }
+
+    func finish() {
+        settle(.ended)
+        client.exchangeEnded()
+    }
+
+    /// Gives everything back and writes down what was used; once.
+    func settle(_ outcome: Outcome) {
+        if case .over = phase { return }
+        phase = .over
+        if let grant { core.admission.release(grant, replicaOutcome(outcome)) }
+        grant = nil
+        let (use, isPartial) = usedTokens()
+        let cost = request.price.cost(use)
+        if let key = request.key, let reservation = request.reservation {
+            key.settle(reservation, tokens: use.prompt + use.completion, cost: cost)
+        }
+        slot?.finish(status: status, use: use, cost: cost, isPartial: isPartial)
+        if let arm { record(arm, outcome, use) }
+        series.duration.recordNanoseconds((NIODeadline.now() - request.received).nanoseconds)
+        if use.prompt > 0 { series.promptTokens.increment(by: use.prompt) }
+        if use.completion > 0 { series.completionTokens.increment(by: use.completion) }
+        switch outcome {
+        case .cancelled: series.cancelled.increment()
+        case .failed(let error):
+            core.metrics.refuse(error)
+            (error.status >= 500 ? series.serverErrors : series.clientErrors).increment()
+        case .ended where status >= 500: series.serverErrors.increment()
+        case .ended where status >= 400: series.clientErrors.increment()
+        case .ended: series.requests.increment()
+        }
+    }
+
+    /// What the end of the request says of its version, for the rollout's judge.
+    func record(_ arm: RolloutTable.Arm, _ outcome: Outcome, _ use: TokenUse) {
+        var sums = RolloutSums()
+        switch outcome {
+        case .cancelled: return
+        case .failed(let error) where slot == nil || error.status < 500: return
+        case .ended where status >= 400 && status < 500: return
+        default: break
+        }
+        sums.requests = 1
+        if isBroken || status >= 500 {
+            sums.errors = 1
+        } else {
+            let (end, tokens) = (NIODeadline.now(), use.completion)
+            if tokens == 0 { sums.empty = 1 }
+            if isTruncated { sums.truncated = 1 }
+            sums.length.add(Double(tokens))
+            if filter != nil, let firstPiece {
+                sums.firstToken.add(Double((firstPiece - sentAt).nanoseconds) / 1e9)
+                if tokens > 1 { sums.perToken.add(Double((end - firstPiece).nanoseconds) / 1e9 / Double(tokens - 1)) }
+            } else if tokens > 0 {
+                sums.perToken.add(Double((end - sentAt).nanoseconds) / 1e9 / Double(tokens))
+            }
+        }
+        core.rollouts.record(arm, model: deployment.model, stratum: stratum, sums)
+    }
+
+    /// Whether the answer ended because it was as long as it may be.
+    var isTruncated: Bool {
+        filter.map(\.isTruncated)
+            ?? tail.withUnsafeReadableBytes { EventStreamFilter.holds($0, "\"finish_reason\":\"length\"") }
+    }
+
+    /// What the end of the request says of its replica.
+    func replicaOutcome(_ outcome: Outcome) -> Admission.Outcome {
+        switch outcome {
+        case .cancelled: .unknown
+        case .failed: .failure
+        // That it has too much to do is no fault; what it cannot do at all is none of its faults either.
+        case .ended: isBroken || status >= 500 && status != 501 && status != 503 ? .failure : .success
+        }
+    }
+
+    /// As the model server told it; of an answer that was cut short, as far as it came.
+    func usedTokens() -> (TokenUse, isPartial: Bool) {
+        guard request.endpoint.isGeneration, status == 200 else { return (TokenUse(), false) }
+        if let filter {
+            if let use = filter.use { return (use, false) }
+            return (TokenUse(prompt: request.inspection.estimatedPromptTokens, completion: filter.pieces), true)
+        }
+        let told = tail.withUnsafeReadableBytes { TokenUse(lastIn: $0) }
+        if let told { return (told, false) }
+        return (TokenUse(prompt: request.inspection.estimatedPromptTokens), true)
+    }
+
+    static func isEventStream(_ head: ResponseHead, _ bytes: UnsafeRawBufferPointer) -> Bool {
+        guard let place = head.value(of: .contentType), place.count >= 17 else { return false }
+        let type: StaticString = "text/event-stream"
+        return bytes[place].prefix(17).elementsEqual(
+            UnsafeBufferPointer(start: type.utf8Start, count: 17))
+    }
+
+    /// Fields that are set here, or that end with the connection to the replica.
+    static func isReplaced(_ field: KnownField) -> Bool {
+        switch field {
+        case .contentLength, .requestID, .server, .setCookie: true
+        default: field.isHopByHop
+        }
+    }
+}
