@@ -1,4 +1,5 @@
 import Crypto
+import Logging
 import NIOCore
 import Pipeline
 import TestPeers
@@ -194,6 +195,18 @@ import Testing
                     try await group.waitForAll()
                 }
             }
+        }
+    }
+
+    @Test func anAddressThatIsTakenIsNamed() async throws {
+        try await Self.withGateway { gateway in
+            let error = await #expect(throws: GatewayStartError.self) {
+                _ = try await Gateway.start(
+                    GatewayConfiguration(port: gateway.port),
+                    logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            }
+            #expect(error?.description.contains("127.0.0.1:\(gateway.port)") == true)
+            #expect(error?.description.contains("MARTLET_GATEWAY_ADDRESS") == true)
         }
     }
 

@@ -6,6 +6,11 @@ import NIOCore
 import NIOPosix
 package import Pipeline
 
+/// Why a gateway cannot listen.
+package struct GatewayStartError: Error, CustomStringConvertible {
+    package let description: String
+}
+
 /// A gateway: listens, passes requests on to replicas and their answers back.
 package final class Gateway: Sendable {
     /// The port it listens on.
@@ -74,8 +79,11 @@ package final class Gateway: Sendable {
             let channel = try await bootstrap.bind(host: configuration.host, port: configuration.port).get()
             return Gateway(core: core, group: group, channel: channel, loops: loops)
         } catch {
+            journal?.remove()
             try? await group.shutdownGracefully()
-            throw error
+            throw GatewayStartError(
+                description: "cannot listen on \(configuration.host):\(configuration.port): \(error); choose another "
+                    + "address in gateway.address (MARTLET_GATEWAY_ADDRESS), or stop what has it")
         }
     }
 

@@ -45,7 +45,8 @@ extension GatewayError {
         "the API key is unknown, revoked or expired; ask whoever runs this gateway for another")
 
     static let keysUnknown = GatewayError.unavailable(
-        code: "keys_unavailable", retryAfter: 2, "this gateway has just started and does not know the keys yet")
+        code: "keys_unavailable", retryAfter: 2,
+        "this gateway does not know the keys yet: its ledger has not answered since it started")
 
     static func limited(code: String, retryAfter: Int, _ message: String) -> GatewayError {
         var error = GatewayError(429, type: "rate_limit_exceeded", code: code, message)

@@ -53,7 +53,7 @@ struct GatewayCommand: AsyncParsableCommand {
                         if let reason = gateway.notReady { throw NotReady(description: reason) }
                     }
                 ], logger: logger)
-            logger.notice("gateway ready", metadata: ["port": "\(gateway.port)"])
+            logger.notice("gateway listens", metadata: ["port": "\(gateway.port)"])
             let name = "\(getpid())@\(ProcessSetup.host)"
             // Both unstructured: beside the requests, until a signal.
             let following = Task {
