@@ -28,6 +28,7 @@ package final class Scheduler: Sendable {
     /// Runs whose watchers are to be told.
     let changedRuns = Mutex<Set<RunID>>([])
     let changesBell = Bell()
+    private let isRunning = Atomic(false)
 
     package init(
         ledger: Ledger, coordinator: Coordinator, broker: Broker, pipelines: any PipelineSource,
@@ -41,10 +42,15 @@ package final class Scheduler: Sendable {
         self.logger = logger
     }
 
+    /// Whether what is published to it now has a queue to wait in.
+    package var isReady: Bool { isRunning.load(ordering: .relaxed) }
+
     /// Works until the surrounding task is cancelled. What is in hand then is not acknowledged, and comes again.
     /// - Throws: when the topology cannot be declared as it must be.
     package func run() async throws {
         try await broker.declare()
+        isRunning.store(true, ordering: .relaxed)
+        logger.notice("scheduler ready")
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.acceptEvents() }
             group.addTask { await self.takeResults() }

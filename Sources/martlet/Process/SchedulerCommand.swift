@@ -33,17 +33,6 @@ struct SchedulerCommand: AsyncParsableCommand {
             let ledger = try services.ledger(connections: 8)
             let coordinator = try services.coordinator()
             let broker = try services.broker()
-            let health = try await ProcessSetup.serve(
-                settings.http, registry: registry,
-                checks: [
-                    ReadinessCheck("rabbitmq") { try await broker.checkConnection() },
-                    ReadinessCheck("postgres") { _ = try await ledger.counts() },
-                    ReadinessCheck("redis") { try await coordinator.ping() },
-                ], logger: logger)
-            try await Patience.until(.seconds(60), logger: logger, "reaching the servers") {
-                try await ledger.migrate()
-                try await broker.client.connect()
-            }
             var configuration = SchedulerConfiguration()
             configuration.eventBatch = settings.scheduler.eventBatch
             configuration.resultBatch = settings.scheduler.resultBatch
@@ -55,6 +44,20 @@ struct SchedulerCommand: AsyncParsableCommand {
                 ledger: ledger, coordinator: coordinator, broker: broker,
                 pipelines: FilePipelines(directory: settings.paths.pipelines, logger: logger),
                 configuration: configuration, logger: logger)
+            let health = try await ProcessSetup.serve(
+                settings.http, registry: registry,
+                checks: [
+                    ReadinessCheck("scheduler") {
+                        guard scheduler.isReady else { throw NotReady(description: "starting") }
+                    },
+                    ReadinessCheck("rabbitmq") { try await broker.checkConnection() },
+                    ReadinessCheck("postgres") { _ = try await ledger.counts() },
+                    ReadinessCheck("redis") { try await coordinator.ping() },
+                ], logger: logger)
+            try await Patience.until(.seconds(60), logger: logger, "reaching the servers") {
+                try await ledger.migrate()
+                try await broker.client.connect()
+            }
             let transport = services.transport()
             let controller = try settings.mlflow.map { _ in
                 RolloutController(ledger: ledger, mlflow: try services.mlflow(transport), logger: logger)
@@ -68,7 +71,6 @@ struct SchedulerCommand: AsyncParsableCommand {
                 }
             }
             let signals = life.signals { work.cancel() }
-            logger.notice("scheduler ready")
             try await work.value
             withExtendedLifetime(signals) {}
             await broker.client.close()
