@@ -96,6 +96,10 @@ let package = Package(
                     .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
                 ]),
 
+        library(
+            "Batches",
+            ["Pipeline", "Ledger", "ObjectStorage", "HTTPTransport", "Gateway", "CLinux", log, crypto]),
+
         // The stages.
         library(
             "StageSupport",
@@ -155,8 +159,9 @@ let package = Package(
             "GatewayIntegrationTests",
             [
                 "Gateway", "TestPeers", "TestServers", "LocalStack", "Ledger", "Coordination", "PostgresClient",
-                "RedisClient", "HTTPTransport", "Pipeline", log, crypto,
+                "RedisClient", "HTTPTransport", "Pipeline", "Batches", "ObjectStorage", log, crypto,
             ]),
+        tests("BatchesTests", ["Batches", "Pipeline"]),
         tests("PipelineTests", ["Pipeline"]),
         tests("IngestStageTests", ["IngestStage", "Pipeline", crypto]),
         tests(
@@ -225,7 +230,8 @@ let package = Package(
             name: "martlet",
             dependencies: [
                 "Pipeline", "Configuration", "Ledger", "Coordination", "Broker", "Scheduler", "WorkerRuntime",
-                "Gateway", "ModelServer", "Rollouts", "IngestStage", "ModelStages", "RegisterStage", "NotifyStage",
+                "Gateway", "Batches", "ModelServer", "Rollouts", "IngestStage", "ModelStages", "RegisterStage",
+                "NotifyStage",
                 "StageSupport",
                 "ObjectStorage", "MLflowClient", "HTTPTransport", "Telemetry", "LocalStack", "ChildProcess",
                 "AMQPClient", "RedisClient", "PostgresClient", arguments, log, metrics, crypto,

@@ -40,6 +40,8 @@ extension MartletConfiguration {
         package var keys = Keys.required
         /// The largest body, in bytes.
         package var maximumBody = 8 << 20
+        /// Requests of batches that it has in hand at most; 0: it works on none.
+        package var batchRequests = 32
         /// Sent to every model server as a bearer token.
         package var upstreamKey: Secret?
         package var replicas: [Replica] = []
@@ -65,6 +67,8 @@ struct GatewaySettings {
         gateway.keys = sources.choice(.gatewayKeys, standard: gateway.keys)
         gateway.maximumBody = sources.count(
             .gatewayMaximumBody, standard: gateway.maximumBody, in: 1_024...(1 << 30))
+        gateway.batchRequests = sources.count(
+            .gatewayBatchRequests, standard: gateway.batchRequests, in: 0...1_000)
         gateway.upstreamKey = sources.secret(.gatewayUpstreamKey)
         gateway.grace = sources.duration(.gatewayGrace, standard: gateway.grace, in: 0...3_600)
         gateway.replicas = replicas()

@@ -52,6 +52,7 @@ struct SettingKey: Hashable, Sendable {
     static let gatewayThreads = SettingKey("gateway.threads")
     static let gatewayKeys = SettingKey("gateway.keys")
     static let gatewayMaximumBody = SettingKey("gateway.max_body")
+    static let gatewayBatchRequests = SettingKey("gateway.batch_requests")
     static let gatewayUpstreamKey = SettingKey("gateway.upstream_key")
     static let gatewayGrace = SettingKey("gateway.grace")
     static let servingHost = SettingKey("serving.host")
@@ -68,7 +69,8 @@ struct SettingKey: Hashable, Sendable {
         dispatchBatch, windowFactor, reconcileInterval, lease, heartbeat, grace, ingestAddresses, ingestRoots, slack,
         allowAddresses, smtpHost,
         smtpPort, smtpSecurity, smtpUsername, smtpPassword, smtpFrom, smtpTo, linksBase,
-        gatewayAddress, gatewayThreads, gatewayKeys, gatewayMaximumBody, gatewayUpstreamKey, gatewayGrace,
+        gatewayAddress, gatewayThreads, gatewayKeys, gatewayMaximumBody, gatewayBatchRequests, gatewayUpstreamKey,
+        gatewayGrace,
         servingHost, servingPython, servingArguments, servingCommand, servingMaximumInFlight, servingCache,
     ]
 

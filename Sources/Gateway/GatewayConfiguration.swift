@@ -27,6 +27,8 @@ package struct GatewayLimits: Sendable {
     package var head = 32_768
     /// A request's body, in bytes.
     package var body = 8 << 20
+    /// A file that is uploaded, with its form, in bytes.
+    package var upload = 200 << 20
     /// Arrays and objects of a body inside one another.
     package var depth = 64
     /// Bytes of further requests that are taken from a client before the one before is answered.

@@ -6,7 +6,7 @@ extension Ledger {
     /// Each migration's text; the index plus one is its version. Never edited once released.
     private static let migrations: [[UInt8]] = [
         PackageResources.migration_0001_sql, PackageResources.migration_0002_sql, PackageResources.migration_0003_sql,
-        PackageResources.migration_0004_sql,
+        PackageResources.migration_0004_sql, PackageResources.migration_0005_sql,
     ]
 
     /// The schema's version that this program brings about.

@@ -50,4 +50,5 @@ enum SQL {
     static let operate = SQLFile(PackageResources.operate_sql)
     static let serving = SQLFile(PackageResources.serving_sql)
     static let rollouts = SQLFile(PackageResources.rollouts_sql)
+    static let batches = SQLFile(PackageResources.batches_sql)
 }

@@ -18,7 +18,8 @@ struct Martlet: AsyncParsableCommand {
         subcommands: [
             UpCommand.self, DownCommand.self, StatusCommand.self,
             EventCommand.self, RunCommand.self, FailedCommand.self, PoolCommand.self,
-            PipelineCommand.self, ModelCommand.self, KeyCommand.self, UsageCommand.self, RolloutCommand.self,
+            PipelineCommand.self, ModelCommand.self, KeyCommand.self, UsageCommand.self, BatchCommand.self,
+            RolloutCommand.self,
             DoctorCommand.self,
             ArtifactCommand.self,
             WorkerCommand.self, SchedulerCommand.self, GatewayCommand.self, ServeCommand.self, SupervisorCommand.self,

@@ -82,11 +82,11 @@ struct Bench: Sendable {
     }
 
     /// Makes a key.
-    func makeKey(_ name: String, _ change: (inout APIKey.Limits) -> Void = { _ in }) async throws {
+    func makeKey(_ name: String, team: String = "t", _ change: (inout APIKey.Limits) -> Void = { _ in }) async throws {
         var limits = APIKey.Limits()
         change(&limits)
         _ = try await ledger.createKey(
-            name: name, team: "t", digest: Array(SHA256.hash(data: Array(name.utf8))), limits: limits, actor: "test")
+            name: name, team: team, digest: Array(SHA256.hash(data: Array(name.utf8))), limits: limits, actor: "test")
     }
 
     /// What everybody used.

@@ -1,4 +1,5 @@
 import NIOCore
+import Synchronization
 import Testing
 
 @testable import Gateway
@@ -224,5 +225,70 @@ import Testing
         #expect(admission.load(of: 0).inFlight == 11)
         admission.release(grant, .success)
         #expect(admission.load(of: 0).inFlight == 10)
+    }
+
+    private static func batchAsk() -> Admission.Ask {
+        Admission.Ask(deployment: 0, key: 9, cost: 100, level: 1, affinity: 0, isBatch: true)
+    }
+
+    /// Counts the places given to those that waited.
+    private final class CountingWaiter: Admission.Waiter {
+        let grants = Mutex<[Admission.Grant]>([])
+        func granted(_ grant: Admission.Grant) { grants.withLock { $0.append(grant) } }
+        var count: Int { grants.withLock { $0.count } }
+    }
+
+    @Test func batchesTakeWhatIsLeft() {
+        let (admission, replicas) = Self.admission(1, limit: 16)
+        // Alone: three quarters, so that whoever comes finds a place.
+        var held: [Admission.Grant] = []
+        while let grant = Self.take(admission, Self.batchAsk()) { held.append(grant) }
+        #expect(held.count == 12)
+        let waiter = CountingWaiter()
+        guard case .waiting = admission.admit(Self.batchAsk(), waiter: { waiter }) else {
+            Issue.record("a batch waits")
+            return
+        }
+        // Who is no batch is not kept by those that wait.
+        let urgent = (0..<4).compactMap { _ in Self.take(admission, Self.ask()) }
+        #expect(urgent.count == 4)
+        // While others run, a quarter.
+        for grant in held.prefix(8) { admission.release(grant, .success) }
+        #expect(waiter.count == 0)
+        // The one that asked in vain at first has its turn before this one.
+        admission.release(held[8], .success)
+        #expect(waiter.count == 0)
+        admission.release(held[9], .success)
+        #expect(waiter.count == 1)
+        // A cache that is half full is not spare, nor is one who has something waiting.
+        for load in [(0.0, 0.6), (1.0, 0.1)] {
+            admission.probed(
+                replicas[0], isUp: true, load: ConcurrencyLimit.Load(waiting: load.0, cache: load.1, preemptions: 0))
+            admission.release(held.removeLast(), .success)
+            #expect(Self.take(admission, Self.batchAsk()) == nil)
+            #expect(Self.take(admission, Self.ask()) != nil)
+        }
+    }
+
+    @Test func nothingOfABatchGoesBeforeWhatWaits() {
+        let (admission, _) = Self.admission(1, limit: 4)
+        let held = (0..<4).compactMap { _ in Self.take(admission, Self.ask()) }
+        let (batch, urgent) = (CountingWaiter(), CountingWaiter())
+        guard case .waiting(let id) = admission.admit(Self.batchAsk(), waiter: { batch }),
+            case .waiting = admission.admit(Self.ask(), waiter: { urgent })
+        else {
+            Issue.record("all places are taken")
+            return
+        }
+        admission.release(held[0], .success)
+        #expect(urgent.count == 1 && batch.count == 0)
+        // With a place free and nobody waiting it is the batch's turn.
+        admission.release(held[1], .success)
+        #expect(batch.count == 1)
+        #expect(!admission.leave(id, Self.batchAsk()))
+        guard case .waiting(let other) = admission.admit(Self.batchAsk(), waiter: { batch }) else { return }
+        #expect(admission.leave(other, Self.batchAsk()))
+        for grant in held[2...] { admission.release(grant, .success) }
+        #expect(batch.count == 1)
     }
 }

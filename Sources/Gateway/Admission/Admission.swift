@@ -11,6 +11,7 @@ final class Admission: Sendable {
         let deployment: Int
         /// Tokens the replica was charged with.
         let cost: Int
+        let isBatch: Bool
     }
 
     /// What a request asks for.
@@ -23,6 +24,8 @@ final class Admission: Sendable {
         let level: Int
         /// Requests with the same beginning share a hash, and best a replica that has it in its cache.
         let affinity: UInt64
+        /// Whether it takes what the others leave, and waits behind all of them.
+        var isBatch = false
         /// Replicas that failed for this request already.
         var excluded: [Int] = []
     }
@@ -54,7 +57,11 @@ final class Admission: Sendable {
     private struct Place {
         let replica: Replica
         var inFlight = 0
+        /// Of these, what belongs to batches.
+        var batched = 0
         var tokens = 0
+        /// What it said of itself last.
+        var load: ConcurrencyLimit.Load?
         var health = ReplicaHealth()
         var limit: ConcurrencyLimit
         /// When it was first seen, if there were others then: it has to warm up.
@@ -84,11 +91,27 @@ final class Admission: Sendable {
             case .closed: return false
             }
         }
+
+        /// The part of its cache that must be free before a batch gets a place.
+        private static let spareCache = 0.5
+
+        /// Whether there is something left over: while others run, batches get a quarter of the places; alone, three
+        /// quarters, so that whoever comes finds one at once.
+        func hasSpareRoom(_ now: NIODeadline) -> Bool {
+            guard hasRoom(now), health.admittance(now) == .open else { return false }
+            if let load, load.waiting > 0 || load.cache > Self.spareCache { return false }
+            let places = places(now)
+            return batched < max(1, inFlight > batched ? places / 4 : places * 3 / 4)
+        }
+
+        func hasRoom(_ now: NIODeadline, for ask: Ask) -> Bool { ask.isBatch ? hasSpareRoom(now) : hasRoom(now) }
     }
 
     private struct Pool {
         var places: [Place] = []
         var queue = FairQueue<Waiting>(levels: Admission.levels)
+        /// What batches wait with; nobody else waits for it.
+        var batchQueue = FairQueue<Waiting>(levels: 1)
         var retries = RetryBudget()
         /// Tokens of requests that ended, and when that was last brought up to date: how fast the queue goes.
         var rate = TokenRate()
@@ -146,21 +169,26 @@ final class Admission: Sendable {
             let pool = ask.deployment
             guard state.pools[pool].places.contains(where: { !$0.isLeaving }) else { return .noReplica }
             state.pools[pool].retries.requested()
-            if state.pools[pool].queue.count == 0, let grant = Self.take(&state, ask, now) { return .granted(grant) }
+            let isFree =
+                state.pools[pool].queue.count == 0 && (!ask.isBatch || state.pools[pool].batchQueue.count == 0)
+            if isFree, let grant = Self.take(&state, ask, now) { return .granted(grant) }
             // All of them are known to be broken: who waits would wait for nothing.
             guard state.pools[pool].places.contains(where: { $0.health.admittance(now) != .closed }) else {
                 return .noReplica
             }
-            let waiting = state.pools[pool].queue.count
+            let waiting = ask.isBatch ? state.pools[pool].batchQueue.count : state.pools[pool].queue.count
             guard waiting < limits.queued else { return .full(waiting: waiting) }
-            let own = state.pools[pool].queue.count(of: ask.key)
-            guard own < limits.queuedPerKey else { return .fullForKey(waiting: own) }
             let id = state.nextID
+            let entry = FairQueue.Entry(
+                id: id, key: ask.key, cost: ask.cost, element: Waiting(ask: ask, waiter: waiter()))
+            if ask.isBatch {
+                state.pools[pool].batchQueue.append(entry, level: 0)
+            } else {
+                let own = state.pools[pool].queue.count(of: ask.key)
+                guard own < limits.queuedPerKey else { return .fullForKey(waiting: own) }
+                state.pools[pool].queue.append(entry, level: ask.level)
+            }
             state.nextID += 1
-            state.pools[pool].queue.append(
-                FairQueue.Entry(
-                    id: id, key: ask.key, cost: ask.cost, element: Waiting(ask: ask, waiter: waiter())),
-                level: ask.level)
             return .waiting(id)
         }
     }
@@ -173,6 +201,7 @@ final class Admission: Sendable {
             state.pools[pool].rate.add(grant.cost, now)
             if let index = state.pools[pool].places.firstIndex(where: { $0.replica === grant.replica }) {
                 state.pools[pool].places[index].inFlight -= 1
+                if grant.isBatch { state.pools[pool].places[index].batched -= 1 }
                 state.pools[pool].places[index].tokens -= grant.cost
                 switch outcome {
                 case .success: state.pools[pool].places[index].health.succeeded()
@@ -182,7 +211,7 @@ final class Admission: Sendable {
                 let place = state.pools[pool].places[index]
                 if place.isLeaving, place.inFlight == 0 { state.pools[pool].places.remove(at: index) }
             }
-            return state.pools[pool].queue.count == 0 ? [] : Self.drain(&state, pool, now)
+            return Self.drain(&state, pool, now)
         }
         for (waiter, grant) in granted { waiter.granted(grant) }
     }
@@ -203,6 +232,7 @@ final class Admission: Sendable {
                 }
                 state.pools[pool].places[index].health.probed(isUp: isUp)
                 let inFlight = state.pools[pool].places[index].inFlight
+                state.pools[pool].places[index].load = load
                 if let load { state.pools[pool].places[index].limit.update(load, inFlight: inFlight) }
                 return Self.drain(&state, pool, now)
             }
@@ -215,7 +245,7 @@ final class Admission: Sendable {
     func tick() {
         let now = NIODeadline.now()
         let granted = state.withLock { state in
-            state.pools.indices.flatMap { state.pools[$0].queue.count == 0 ? [] : Self.drain(&state, $0, now) }
+            state.pools.indices.flatMap { Self.drain(&state, $0, now) }
         }
         for (waiter, grant) in granted { waiter.granted(grant) }
     }
@@ -234,7 +264,9 @@ final class Admission: Sendable {
     /// - Returns: false when a place was given meanwhile: its grant is on its way and must be released.
     func leave(_ id: UInt64, _ ask: Ask) -> Bool {
         state.withLock { state in
-            state.pools[ask.deployment].queue.remove(id: id, key: ask.key, level: ask.level) != nil
+            ask.isBatch
+                ? state.pools[ask.deployment].batchQueue.remove(id: id, key: ask.key, level: 0) != nil
+                : state.pools[ask.deployment].queue.remove(id: id, key: ask.key, level: ask.level) != nil
         }
     }
 
@@ -262,12 +294,25 @@ final class Admission: Sendable {
     var deploymentCount: Int { state.withLock { $0.pools.count } }
 
     private static func drain(_ state: inout State, _ pool: Int, _ now: NIODeadline) -> [(any Waiter, Grant)] {
+        // Nothing waits, nearly always.
+        guard state.pools[pool].queue.count + state.pools[pool].batchQueue.count > 0 else { return [] }
         var granted: [(any Waiter, Grant)] = []
-        while state.pools[pool].places.contains(where: { $0.hasRoom(now) }), let entry = state.pools[pool].queue.next()
+        while state.pools[pool].queue.count > 0, state.pools[pool].places.contains(where: { $0.hasRoom(now) }),
+            let entry = state.pools[pool].queue.next()
         {
             guard let grant = take(&state, entry.element.ask, now) else {
                 // What is free was excluded by this request: it goes on waiting behind the others of its key.
                 state.pools[pool].queue.append(entry, level: entry.element.ask.level)
+                break
+            }
+            granted.append((entry.element.waiter, grant))
+        }
+        while state.pools[pool].queue.count == 0, state.pools[pool].batchQueue.count > 0,
+            state.pools[pool].places.contains(where: { $0.hasSpareRoom(now) }),
+            let entry = state.pools[pool].batchQueue.next()
+        {
+            guard let grant = take(&state, entry.element.ask, now) else {
+                state.pools[pool].batchQueue.append(entry, level: 0)
                 break
             }
             granted.append((entry.element.waiter, grant))
@@ -283,7 +328,7 @@ final class Admission: Sendable {
         let places = state.pools[pool].places
         var usable: [Int] = []
         if places.count > 1 {
-            let open = places.indices.filter { places[$0].hasRoom(now) }
+            let open = places.indices.filter { places[$0].hasRoom(now, for: ask) }
             usable = open.filter { !ask.excluded.contains(places[$0].replica.id) }
             // Where no other one can be asked at all, one that failed for this request is asked again.
             if usable.isEmpty,
@@ -293,7 +338,7 @@ final class Admission: Sendable {
             {
                 usable = open
             }
-        } else if let only = places.first, only.hasRoom(now) {
+        } else if let only = places.first, only.hasRoom(now, for: ask) {
             // Where there is only one, it is asked again.
             usable = [0]
         }
@@ -316,11 +361,12 @@ final class Admission: Sendable {
         }
         let replica = places[chosen].replica
         state.pools[pool].places[chosen].inFlight += 1
+        if ask.isBatch { state.pools[pool].places[chosen].batched += 1 }
         state.pools[pool].places[chosen].tokens += ask.cost
         if state.pools[pool].places[chosen].health.admittance(now) == .trial {
             state.pools[pool].places[chosen].health.tried()
         }
-        return Grant(replica: replica, deployment: pool, cost: ask.cost)
+        return Grant(replica: replica, deployment: pool, cost: ask.cost, isBatch: ask.isBatch)
     }
 
     private static func rank(_ index: Int, _ places: [Place], _ affinity: UInt64) -> UInt64 {

@@ -3,11 +3,17 @@ import Glibc
 import Pipeline
 
 /// Tokens that one request took, as the model server counted them.
-struct TokenUse: Equatable, Sendable {
-    var prompt = 0
-    var completion = 0
+package struct TokenUse: Equatable, Sendable {
+    package var prompt = 0
+    package var completion = 0
     /// Of the prompt's, those that came from the model server's cache.
-    var cached = 0
+    package var cached = 0
+
+    package init(prompt: Int = 0, completion: Int = 0, cached: Int = 0) {
+        self.prompt = prompt
+        self.completion = completion
+        self.cached = cached
+    }
 }
 
 extension TokenUse {
@@ -16,8 +22,9 @@ extension TokenUse {
     /// - Parameter bytes: the body, or its end. Within a string of a JSON text no quote stands unescaped, so that what is
     ///   found here is the member itself and never an answer's text.
     /// - Returns: nil when there is none.
-    init?(lastIn bytes: UnsafeRawBufferPointer) {
+    package init?(lastIn bytes: UnsafeRawBufferPointer) {
         guard let place = Self.lastUsage(in: bytes) else { return nil }
+        self.init()
         var cursor = JSONCursor(bytes, at: place)
         do {
             guard cursor.takes(UInt8(ascii: ":")), cursor.peek() == UInt8(ascii: "{") else { return nil }

@@ -11,6 +11,8 @@ final class KeyState: Sendable {
         let tokens: Int
         let cost: Int64
         let minute: Int
+        /// Whether only money was taken: a batch has no limits by the minute.
+        let isBatch: Bool
     }
 
     /// Requests and tokens.
@@ -89,20 +91,25 @@ final class KeyState: Sendable {
     ///   - cost: of these, in millionths.
     ///   - now: seconds since 1970.
     ///   - isShared: whether the other gateways' share is known.
+    ///   - isBatch: whether it is a batch's, which runs on spare capacity: only the budget, the models and the end count.
     func reserve(
-        model: String, tokens: Int, cost: Int64, now: Double, isShared: Bool
+        model: String, tokens: Int, cost: Int64, now: Double, isShared: Bool, isBatch: Bool = false
     ) throws(GatewayError) -> (reservation: Reservation, priority: Int) {
         let result: Result<(Reservation, Int), GatewayError> = state.withLock { state in
             let minute = Int(now / 60)
             state.advance(to: minute)
             state.lastMinute = minute
-            if let error = state.refusal(model: model, tokens: tokens, cost: cost, now: now, isShared: isShared) {
+            if let error = state.refusal(
+                model: model, tokens: tokens, cost: cost, now: now, isShared: isShared, isBatch: isBatch)
+            {
                 return .failure(error)
             }
+            let reservation = Reservation(tokens: tokens, cost: cost, minute: minute, isBatch: isBatch)
+            state.spent += cost
+            guard !isBatch else { return .success((reservation, state.key.limits.priority)) }
             state.own.current = state.own.current + Amount(requests: 1, tokens: tokens)
             state.inFlight += 1
-            state.spent += cost
-            return .success((Reservation(tokens: tokens, cost: cost, minute: minute), state.key.limits.priority))
+            return .success((reservation, state.key.limits.priority))
         }
         let (reservation, priority) = try result.get()
         return (reservation, priority)
@@ -116,8 +123,9 @@ final class KeyState: Sendable {
     /// Ends a request: what was taken in advance gives way to what it really took.
     func settle(_ reservation: Reservation, tokens: Int, cost: Int64) {
         state.withLock { state in
-            state.inFlight -= 1
             state.spent += cost - reservation.cost
+            guard !reservation.isBatch else { return }
+            state.inFlight -= 1
             let difference = Amount(requests: 0, tokens: tokens - reservation.tokens)
             if state.own.minute == reservation.minute {
                 state.own.current = state.own.current + difference
@@ -205,11 +213,24 @@ extension KeyState.State {
     }
 
     fileprivate func refusal(
-        model: String, tokens: Int, cost: Int64, now: Double, isShared: Bool
+        model: String, tokens: Int, cost: Int64, now: Double, isShared: Bool, isBatch: Bool
     ) -> GatewayError? {
         let limits = key.limits
         if let expires = limits.expires, now >= expires.seconds { return .unknownKey }
         if let error = refusal(ofModel: model) { return error }
+        return (isBatch ? nil : refusal(tokens: tokens, now: now, isShared: isShared)) ?? refusal(cost: cost)
+    }
+
+    private func refusal(cost: Int64) -> GatewayError? {
+        guard let budget = key.limits.monthlyBudget, key.monthlySpent + spent + cost > budget else { return nil }
+        return GatewayError(
+            429, type: "insufficient_quota", code: "monthly_budget",
+            "this key's budget of the month is used up; it can be raised with martlet key")
+    }
+
+    /// What the limits by the minute and of running requests refuse.
+    private func refusal(tokens: Int, now: Double, isShared: Bool) -> GatewayError? {
+        let limits = key.limits
         if !isShared, limits.onFailure == .closed {
             return .unavailable(
                 code: "limits_unavailable", retryAfter: 5,
@@ -243,11 +264,6 @@ extension KeyState.State {
                     "this key has used or reserved \(used) tokens within a minute, this request may need \(tokens), "
                         + "and \(limit) are allowed")
             }
-        }
-        if let budget = limits.monthlyBudget, key.monthlySpent + spent + cost > budget {
-            return GatewayError(
-                429, type: "insufficient_quota", code: "monthly_budget",
-                "this key's budget of the month is used up; it can be raised with martlet key")
         }
         return nil
     }

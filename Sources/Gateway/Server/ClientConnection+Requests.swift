@@ -34,7 +34,8 @@ extension ClientConnection {
         guard let endpoint = path else {
             throw .invalid(
                 404, code: "unknown_path",
-                "there is no such path here; see /v1/models, /v1/chat/completions, /v1/completions, /v1/embeddings")
+                "there is no such path here; see /v1/models, /v1/chat/completions, /v1/completions, /v1/embeddings, "
+                    + "/v1/files, /v1/batches")
         }
         let isRead = head.method == .get
         guard isRead != endpoint.isProxied, isRead || head.method == .post else {
@@ -48,21 +49,33 @@ extension ClientConnection {
             endRequest()
             return
         }
-        let key = try authenticate(bytes, secret)
+        let caller = try authenticate(bytes, secret)
         if endpoint == .models {
-            answer(200, ModelList.body(core.modelNames, for: key?.key), fields: "", requestID: identity.requestID)
+            answer(
+                200, ModelList.body(core.modelNames, for: caller.key?.key), fields: "", requestID: identity.requestID)
             flush()
             endRequest()
             return
         }
-        let request = try prepare(endpoint, body, identity, key, received)
+        let request = try prepare(endpoint, body, identity, caller, received)
         let exchange = Exchange(request, loop: loop, client: self)
         self.exchange = exchange
         exchange.start()
     }
 
-    func authenticate(_ bytes: ByteBuffer, _ place: Range<Int>?) throws(GatewayError) -> KeyState? {
-        guard core.configuration.requiresKeys else { return nil }
+    func authenticate(_ bytes: ByteBuffer, _ place: Range<Int>?) throws(GatewayError) -> Caller {
+        if let place {
+            let batch = bytes.withUnsafeReadableBytes { bytes in
+                core.batchPass.key(in: UnsafeRawBufferPointer(rebasing: bytes[place]))
+            }
+            if let batch {
+                guard core.keys.isLoaded || !core.configuration.requiresKeys else { throw .keysUnknown }
+                let key = core.keys.key(batch)
+                guard key != nil || !core.configuration.requiresKeys else { throw .unknownKey }
+                return Caller(key: key, isBatch: true)
+            }
+        }
+        guard core.configuration.requiresKeys else { return Caller(key: nil, isBatch: false) }
         guard let place else { throw .noKey }
         let found = bytes.withUnsafeReadableBytes { bytes in
             keys.find(UnsafeRawBufferPointer(rebasing: bytes[place]), in: core.keys)
@@ -72,13 +85,14 @@ extension ClientConnection {
             throw .unknownKey
         }
         if let expires = found.key.limits.expires, loop.secondsSince1970 >= expires.seconds { throw .unknownKey }
-        return found
+        return Caller(key: found, isBatch: false)
     }
 
     func prepare(
-        _ endpoint: Endpoint, _ body: ByteBuffer, _ identity: RequestIdentity, _ key: KeyState?,
+        _ endpoint: Endpoint, _ body: ByteBuffer, _ identity: RequestIdentity, _ caller: Caller,
         _ received: NIODeadline
     ) throws(GatewayError) -> ClientRequest {
+        let key = caller.key
         var result: Result<BodyInspection, BodyFault> = .success(BodyInspection())
         let depth = core.configuration.limits.depth
         body.withUnsafeReadableBytes { bytes in
@@ -88,7 +102,10 @@ extension ClientConnection {
         do { inspection = try result.get() } catch { throw .body(error) }
         let affinity = Self.affinity(inspection, body)
         let stickiness = inspection.session == nil ? key.map { Hash.mix(UInt64($0.id)) } ?? loop.randomWord() : affinity
-        guard let (deployment, arm, fallback) = core.resolve(inspection.model, stickiness: stickiness) else {
+        guard
+            let (deployment, arm, fallback) = core.resolve(
+                inspection.model, stickiness: stickiness, joinsRollout: !caller.isBatch)
+        else {
             throw .invalid(
                 404, code: "model_not_found", parameter: "model",
                 "there is no model '\(inspection.model.prefix(128))' here; /v1/models lists those there are")
@@ -103,13 +120,13 @@ extension ClientConnection {
             let cost = price.cost(TokenUse(prompt: inspection.estimatedPromptTokens, completion: expected))
             let taken = try key.reserve(
                 model: deployment.model, tokens: tokens, cost: cost, now: loop.secondsSince1970,
-                isShared: core.keys.isShared)
+                isShared: core.keys.isShared, isBatch: caller.isBatch)
             reservation = taken.reservation
             level = taken.priority
         }
         let ask = Admission.Ask(
-            deployment: deployment.id, key: key?.id ?? 0, cost: tokens, level: level,
-            affinity: affinity)
+            deployment: deployment.id, key: key?.id ?? 0, cost: tokens, level: level, affinity: affinity,
+            isBatch: caller.isBatch)
         return ClientRequest(
             endpoint: endpoint, inspection: inspection, body: body, fields: identity.fields,
             requestID: identity.requestID, isOldVersion: head.isOldVersion, keepsAlive: head.keepsAlive,

@@ -16,6 +16,8 @@ final class ClientConnection: ChannelInboundHandler {
         case body(length: Int)
         case chunks(ChunkedDecoder)
         case exchanging
+        /// A service answers, and may still read the body.
+        case service(ServiceExchange)
         case closing
     }
 
@@ -73,6 +75,10 @@ final class ClientConnection: ChannelInboundHandler {
             if received.readableBytes > core.configuration.limits.pipelined { setReading(false) }
             return
         }
+        if case .service(let exchange) = phase, case .none = exchange.rest {
+            if received.readableBytes > core.configuration.limits.pipelined { setReading(false) }
+            return
+        }
         process()
     }
 
@@ -83,6 +89,7 @@ final class ClientConnection: ChannelInboundHandler {
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         guard context.channel.isWritable else { return }
         exchange?.clientIsWritable()
+        if case .service(let exchange) = phase { exchange.clientIsWritable() }
         if case .idle = phase {
             setReading(true)
             process()
@@ -90,6 +97,7 @@ final class ClientConnection: ChannelInboundHandler {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
+        if case .service(let exchange) = phase { exchange.cancel() }
         phase = .closing
         loop.remove(self)
         exchange?.cancel()
@@ -143,6 +151,14 @@ final class ClientConnection: ChannelInboundHandler {
         case .exchanging: exchange?.expire(now)
         case .idle, .closing: close()
         case .head: refuse(.invalid(408, code: "head_timeout", "the request's head did not come in time"))
+        case .service(let exchange):
+            if case .none = exchange.rest {
+                close()
+            } else if exchange.isFull || exchange.hasBegun {
+                close()
+            } else {
+                serviceFailed(.invalid(408, code: "body_timeout", "the request's body did not come in time"))
+            }
         case .body, .chunks: refuse(.invalid(408, code: "body_timeout", "the request's body did not come in time"))
         }
     }
@@ -190,6 +206,9 @@ final class ClientConnection: ChannelInboundHandler {
                     take(length)
                 case .chunks(var decoder):
                     guard try readChunks(&decoder) else { return }
+                case .service(let exchange):
+                    try feedService(exchange)
+                    return
                 case .exchanging, .closing: return
                 }
             } catch {
@@ -207,6 +226,7 @@ final class ClientConnection: ChannelInboundHandler {
         }
         guard try result.get() else { return false }
         if !head.keepsAlive { closesAfterAnswer = true }
+        if try beginService() { return true }
         let bodyLimit = core.configuration.limits.body
         switch head.framing {
         case .length(let length):

@@ -5,6 +5,7 @@ package import Logging
 import NIOCore
 import NIOPosix
 package import Pipeline
+import Synchronization
 
 /// Why a gateway cannot listen.
 package struct GatewayStartError: Error, CustomStringConvertible {
@@ -87,9 +88,30 @@ package final class Gateway: Sendable {
         }
     }
 
+    /// Where this machine reaches it.
+    package var url: String {
+        let host =
+            switch core.configuration.host {
+            case "0.0.0.0": "127.0.0.1"
+            case "::": "[::1]"
+            case let host: host.contains(":") && !host.hasPrefix("[") ? "[\(host)]" : host
+            }
+        return "http://\(host):\(port)"
+    }
+
     /// Sets who answers for which model.
     package func route(_ replicas: [ReplicaConfiguration]) {
         core.route(replicas)
+    }
+
+    /// Sets who answers the paths that need no model server.
+    package func serve(_ service: any GatewayService) {
+        core.service.withLock { $0 = service }
+    }
+
+    /// What the gateway knows requests by that its own process sends for a batch of a key.
+    package func batchAuthorization(key: Int) -> String {
+        core.batchPass.authorization(key: key)
     }
 
     /// Sets the keys that are known.

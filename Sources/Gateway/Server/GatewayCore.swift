@@ -6,6 +6,9 @@ final class GatewayCore: Sendable {
     let configuration: GatewayConfiguration
     let admission: Admission
     let keys = KeyTable()
+    let batchPass = BatchPass()
+    /// Answers what needs no model server; set once it is there.
+    let service = Mutex<(any GatewayService)?>(nil)
     let rollouts = RolloutTable()
     /// Where it is written down what requests take; nil where nobody asks for it.
     let journal: UsageJournal?
@@ -63,12 +66,12 @@ final class GatewayCore: Sendable {
     /// The version that a request gets, and its part in a rollout.
     /// - Parameter stickiness: what keeps requests together that belong together.
     func resolve(
-        _ name: String, stickiness: UInt64
+        _ name: String, stickiness: UInt64, joinsRollout: Bool = true
     ) -> (deployment: ModelTable.Deployment, arm: RolloutTable.Arm?, fallback: ModelTable.Deployment?)? {
         let table = routing.withLock { $0.table }
         guard let deployment = table.deployment(named: name) else { return nil }
         // Who names a version or another alias gets it.
-        guard !rollouts.isEmpty, name == deployment.model || name == "\(deployment.model)@champion",
+        guard joinsRollout, !rollouts.isEmpty, name == deployment.model || name == "\(deployment.model)@champion",
             let choice = rollouts.choose(model: deployment.model, stickiness: stickiness),
             let baseline = table.deployment(named: "\(deployment.model):\(choice.baseline)")
         else { return (deployment, nil, nil) }

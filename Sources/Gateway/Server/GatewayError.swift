@@ -1,16 +1,16 @@
 import Pipeline
 
 /// An answer of the gateway itself that says why there is no other, in OpenAI's shape.
-struct GatewayError: Error, Equatable, Sendable {
-    let status: Int
+package struct GatewayError: Error, Equatable, Sendable {
+    package let status: Int
     /// OpenAI's class of the error.
     let type: String
     /// A stable word for programs; nil where the class says it all.
-    let code: String?
+    package let code: String?
     /// The member of the request concerned.
     let parameter: String?
     /// What is wrong and what to do.
-    let message: String
+    package let message: String
     /// After how many seconds it makes sense to ask again.
     var retryAfter: Int?
     /// Methods that the path has, for status 405.
@@ -26,7 +26,7 @@ struct GatewayError: Error, Equatable, Sendable {
 }
 
 extension GatewayError {
-    static func invalid(
+    package static func invalid(
         _ status: Int = 400, code: String? = nil, parameter: String? = nil, _ message: String
     ) -> GatewayError {
         GatewayError(status, type: "invalid_request_error", code: code, parameter: parameter, message)

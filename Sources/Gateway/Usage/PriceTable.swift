@@ -26,7 +26,7 @@ package struct PriceTable: Hashable, Sendable {
         self.fallback = fallback
     }
 
-    func price(of model: String) -> Price { byModel[model] ?? fallback }
+    package func price(of model: String) -> Price { byModel[model] ?? fallback }
 }
 
 extension PriceTable.Price {
@@ -34,7 +34,7 @@ extension PriceTable.Price {
     private static let most = 1e15
 
     /// In millionths of the currency's unit, rounded up.
-    func cost(_ use: TokenUse) -> Int64 {
+    package func cost(_ use: TokenUse) -> Int64 {
         // As floating-point numbers, which do not overflow, and are exact as far as any real bill goes.
         let total =
             Double(max(0, use.prompt - use.cached)) * Double(prompt) + Double(use.cached) * Double(cached)

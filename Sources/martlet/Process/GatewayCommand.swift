@@ -1,4 +1,5 @@
 import ArgumentParser
+import Batches
 import Configuration
 import Coordination
 import Gateway
@@ -61,6 +62,7 @@ struct GatewayCommand: AsyncParsableCommand {
                     ledger: ledger, coordinator: coordinator, transport: services.transport(), name: name,
                     fixed: fixed, credential: credential)
             }
+            let batching = try batches(settings, services, gateway, ledger, name, logger)
             let tidying = Task { await StartupPages.release { gateway.notReady == nil } }
             defer { tidying.cancel() }
             let (ended, stop) = AsyncStream.makeStream(of: Void.self)
@@ -68,6 +70,9 @@ struct GatewayCommand: AsyncParsableCommand {
             for await _ in ended {}
             withExtendedLifetime(signals) {}
             logger.notice("gateway draining")
+            // What is in hand of batches is given back: the others go on with it at once.
+            batching?.cancel()
+            await batching?.value
             await gateway.drain(within: .seconds(settings.gateway.grace))
             following.cancel()
             await following.value
@@ -82,6 +87,27 @@ struct GatewayCommand: AsyncParsableCommand {
             await health.stop()
             logger.notice("gateway stopped")
         }
+    }
+
+    /// Has files and batches answered, and works on batches, where there is an object store.
+    private func batches(
+        _ settings: MartletConfiguration, _ services: Services, _ gateway: Gateway, _ ledger: Ledger, _ name: String,
+        _ logger: Logger
+    ) throws -> Task<Void, Never>? {
+        guard settings.s3.endpoint != nil else { return nil }
+        let transport = services.transport()
+        let store = BatchStore(client: try services.storage(transport), bucket: settings.s3.bucket)
+        gateway.serve(BatchService(ledger: ledger, store: store))
+        guard settings.gateway.batchRequests > 0 else { return nil }
+        var configuration = BatchConfiguration()
+        configuration.requests = settings.gateway.batchRequests
+        configuration.lineBytes = settings.gateway.maximumBody + 4_096
+        let runner = BatchRunner(
+            ledger: ledger, store: store, transport: transport,
+            door: BatchDoor(url: gateway.url) { gateway.batchAuthorization(key: $0) },
+            prices: PriceTable(settings.gateway.prices), configuration: configuration, name: name, logger: logger)
+        // Unstructured: beside the requests, until the process ends.
+        return Task { await runner.run() }
     }
 }
 
