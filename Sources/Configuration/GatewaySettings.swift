@@ -42,6 +42,17 @@ extension MartletConfiguration {
         package var maximumBody = 8 << 20
         /// Requests of batches that it has in hand at most; 0: it works on none.
         package var batchRequests = 32
+        /// Whether requests that wait and differ only in their prompts become one call.
+        package enum Coalescing: String, Hashable, Sendable, CaseIterable {
+            case off
+            case on
+            /// Where a trial under load has shown that it wins.
+            case auto
+        }
+
+        package var coalescing = Coalescing.auto
+        /// MiB of answers that are kept for who asks the same again at temperature 0; 0 keeps none.
+        package var answerCache = 0
         /// Sent to every model server as a bearer token.
         package var upstreamKey: Secret?
         package var replicas: [Replica] = []
@@ -69,6 +80,8 @@ struct GatewaySettings {
             .gatewayMaximumBody, standard: gateway.maximumBody, in: 1_024...(1 << 30))
         gateway.batchRequests = sources.count(
             .gatewayBatchRequests, standard: gateway.batchRequests, in: 0...1_000)
+        gateway.coalescing = sources.choice(.gatewayCoalescing, standard: gateway.coalescing)
+        gateway.answerCache = sources.count(.gatewayAnswerCache, standard: gateway.answerCache, in: 0...65_536)
         gateway.upstreamKey = sources.secret(.gatewayUpstreamKey)
         gateway.grace = sources.duration(.gatewayGrace, standard: gateway.grace, in: 0...3_600)
         gateway.replicas = replicas()

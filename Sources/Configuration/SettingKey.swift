@@ -53,6 +53,8 @@ struct SettingKey: Hashable, Sendable {
     static let gatewayKeys = SettingKey("gateway.keys")
     static let gatewayMaximumBody = SettingKey("gateway.max_body")
     static let gatewayBatchRequests = SettingKey("gateway.batch_requests")
+    static let gatewayCoalescing = SettingKey("gateway.coalescing")
+    static let gatewayAnswerCache = SettingKey("gateway.answer_cache_mib")
     static let gatewayUpstreamKey = SettingKey("gateway.upstream_key")
     static let gatewayGrace = SettingKey("gateway.grace")
     static let servingHost = SettingKey("serving.host")
@@ -69,7 +71,9 @@ struct SettingKey: Hashable, Sendable {
         dispatchBatch, windowFactor, reconcileInterval, lease, heartbeat, grace, ingestAddresses, ingestRoots, slack,
         allowAddresses, smtpHost,
         smtpPort, smtpSecurity, smtpUsername, smtpPassword, smtpFrom, smtpTo, linksBase,
-        gatewayAddress, gatewayThreads, gatewayKeys, gatewayMaximumBody, gatewayBatchRequests, gatewayUpstreamKey,
+        gatewayAddress, gatewayThreads, gatewayKeys, gatewayMaximumBody, gatewayBatchRequests, gatewayCoalescing,
+        gatewayAnswerCache,
+        gatewayUpstreamKey,
         gatewayGrace,
         servingHost, servingPython, servingArguments, servingCommand, servingMaximumInFlight, servingCache,
     ]

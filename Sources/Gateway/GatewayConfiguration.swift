@@ -11,6 +11,8 @@ package struct GatewayConfiguration: Sendable {
     package var timeouts = GatewayTimeouts()
     /// Whether every request needs a key. Without, all who reach the port may ask.
     package var requiresKeys = true
+    /// Whether requests that wait and differ only in their prompts become one call.
+    package var coalescing = CoalescingMode.auto
 
     package init(host: String = "127.0.0.1", port: Int = 0, threads: Int = 1) {
         self.host = host
@@ -29,6 +31,8 @@ package struct GatewayLimits: Sendable {
     package var body = 8 << 20
     /// A file that is uploaded, with its form, in bytes.
     package var upload = 200 << 20
+    /// Bytes of answers that are kept for who asks the same again, where there is one right answer; 0 keeps none.
+    package var answerCache = 0
     /// Arrays and objects of a body inside one another.
     package var depth = 64
     /// Bytes of further requests that are taken from a client before the one before is answered.

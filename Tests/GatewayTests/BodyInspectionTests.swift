@@ -79,7 +79,7 @@ import Testing
             keepsAlive: true, deployment: ModelTable.Deployment(id: 0, model: "m", version: "7"), arm: nil,
             fallback: nil, key: nil,
             reservation: nil, price: PriceTable.Price(prompt: 0, cached: 0, completion: 0),
-            ask: Admission.Ask(deployment: 0, key: 0, cost: 1, level: 1, affinity: 0), received: .now())
+            ask: Admission.Ask(deployment: 0, key: 0, cost: 1, level: 1, affinity: 0), joint: nil, received: .now())
         let bytes = request.encoded(for: Replica(configuration, id: 0), ByteBufferAllocator())
         let parts = String(buffer: bytes).split(separator: "\r\n\r\n", maxSplits: 1)
         let body = String(parts[1])

@@ -26,6 +26,8 @@ final class Admission: Sendable {
         let affinity: UInt64
         /// Whether it takes what the others leave, and waits behind all of them.
         var isBatch = false
+        /// What it has in common with others.
+        var joint: JointKey?
         /// Replicas that failed for this request already.
         var excluded: [Int] = []
     }
@@ -268,6 +270,31 @@ final class Admission: Sendable {
                 ? state.pools[ask.deployment].batchQueue.remove(id: id, key: ask.key, level: 0) != nil
                 : state.pools[ask.deployment].queue.remove(id: id, key: ask.key, level: ask.level) != nil
         }
+    }
+
+    /// Takes requests out of the queue that can share a place with one that has one.
+    /// - Parameters:
+    ///   - ask: of the one that has a place: only requests of its key and class are looked at.
+    ///   - limit: requests at most.
+    ///   - tokens: of all of them at most.
+    func gather(
+        _ ask: Ask, limit: Int, tokens: Int, _ isWanted: @Sendable (JointKey) -> Bool
+    ) -> [any Waiter] {
+        state.withLock { state in
+            @Sendable func fits(_ waiting: Waiting) -> Bool { waiting.ask.joint.map(isWanted) ?? false }
+            let taken =
+                ask.isBatch
+                ? state.pools[ask.deployment].batchQueue.take(
+                    key: ask.key, level: 0, limit: limit, cost: tokens, where: fits)
+                : state.pools[ask.deployment].queue.take(
+                    key: ask.key, level: ask.level, limit: limit, cost: tokens, where: fits)
+            return taken.map(\.element.waiter)
+        }
+    }
+
+    /// Whether anything waits for a version.
+    func isWaiting(_ deployment: Int) -> Bool {
+        state.withLock { $0.pools[deployment].queue.count + $0.pools[deployment].batchQueue.count > 0 }
     }
 
     /// What runs and waits of one version, and how many places there are.

@@ -95,6 +95,38 @@ struct FairQueue<Element> {
         return entry
     }
 
+    /// Takes requests of one key out of their turn; what they cost is taken from its next turns.
+    /// - Parameters:
+    ///   - limit: so many at most.
+    ///   - cost: of all that are taken, at most.
+    mutating func take(
+        key: Int, level: Int, limit: Int, cost limitOfCost: Int, where isWanted: (Element) -> Bool
+    ) -> [Entry] {
+        guard var flow = levels[level].flows.removeValue(forKey: key) else { return [] }
+        var taken: [Entry] = []
+        var sum = 0
+        var kept: [Entry?] = []
+        for case let entry? in flow.entries[flow.first...] {
+            if taken.count < limit, entry.cost <= limitOfCost - sum, isWanted(entry.element) {
+                taken.append(entry)
+                sum += entry.cost
+            } else {
+                kept.append(entry)
+            }
+        }
+        guard !taken.isEmpty else {
+            levels[level].flows[key] = flow
+            return []
+        }
+        flow.entries = kept
+        flow.first = 0
+        flow.deficit -= sum
+        if flow.isEmpty { endFlow(key, level: level) } else { levels[level].flows[key] = flow }
+        count -= taken.count
+        cost -= sum
+        return taken
+    }
+
     private mutating func next(level index: Int) -> Entry? {
         while !levels[index].order.isEmpty {
             let key = levels[index].order[levels[index].turn]

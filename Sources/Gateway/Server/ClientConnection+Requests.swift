@@ -124,14 +124,18 @@ extension ClientConnection {
             reservation = taken.reservation
             level = taken.priority
         }
-        let ask = Admission.Ask(
+        var ask = Admission.Ask(
             deployment: deployment.id, key: key?.id ?? 0, cost: tokens, level: level, affinity: affinity,
             isBatch: caller.isBatch)
+        let joint = JointKey(
+            endpoint, inspection, body, deployment: deployment.id, key: key?.id ?? 0, loop: loop.number,
+            isBatch: caller.isBatch, isJoining: core.coalescing.mode != .off)
+        ask.joint = joint
         return ClientRequest(
             endpoint: endpoint, inspection: inspection, body: body, fields: identity.fields,
             requestID: identity.requestID, isOldVersion: head.isOldVersion, keepsAlive: head.keepsAlive,
             deployment: deployment, arm: arm, fallback: fallback, key: key, reservation: reservation, price: price,
-            ask: ask, received: received)
+            ask: ask, joint: joint, received: received)
     }
 
     /// Tokens of the answers at most, or so many as are usual.
@@ -189,13 +193,21 @@ extension ClientConnection {
     }
 
     func answer(_ status: Int, _ body: String, fields: String, requestID: ByteBuffer?) {
-        var out = allocator.buffer(capacity: 256 + body.utf8.count)
+        answer(status, ByteBuffer(string: body), fields: fields, requestID: requestID)
+    }
+
+    /// Writes an answer that is there as a whole.
+    /// - Parameters:
+    ///   - body: JSON.
+    ///   - fields: further header lines.
+    func answer(_ status: Int, _ body: ByteBuffer, fields: String, requestID: ByteBuffer?) {
+        var out = allocator.buffer(capacity: 256 + body.readableBytes)
         out.writeStaticString("HTTP/1.1 ")
         out.writeDecimal(status)
         out.writeStaticString(" ")
         out.writeStaticString(StatusReason.of(status))
         out.writeStaticString("\r\ncontent-type: application/json\r\ncontent-length: ")
-        out.writeDecimal(body.utf8.count)
+        out.writeDecimal(body.readableBytes)
         out.writeStaticString("\r\n")
         out.writeString(fields)
         if let requestID {
@@ -205,7 +217,7 @@ extension ClientConnection {
         }
         if closesAfterAnswer { out.writeStaticString("connection: close\r\n") }
         out.writeStaticString("\r\n")
-        if head.method != .head { out.writeString(body) }
+        if head.method != .head { out.writeImmutableBuffer(body) }
         write(out)
     }
 }

@@ -22,6 +22,8 @@ struct ClientRequest {
     let reservation: KeyState.Reservation?
     let price: PriceTable.Price
     let ask: Admission.Ask
+    /// What it has in common with others; nil for what is answered by itself.
+    let joint: JointKey?
     let received: NIODeadline
 }
 
@@ -32,10 +34,14 @@ extension ClientRequest {
     var addsUsage: Bool { inspection.isStream && endpoint.isGeneration && !inspection.includesUsage }
 
     /// The bytes for a replica: its own fields, those of the request, and the body with the model's name at the replica.
-    func encoded(for replica: Replica, _ allocator: ByteBufferAllocator) -> ByteBuffer {
+    /// - Parameter others: requests whose prompts are asked in the same call.
+    func encoded(
+        for replica: Replica, _ allocator: ByteBufferAllocator, joinedWith others: ArraySlice<ClientRequest> = []
+    ) -> ByteBuffer {
         var edits = [Edit(place: inspection.modelPlace, text: replica.servedName)]
         if addsUsage { edits.append(usageEdit) }
-        if edits.count > 1, edits[1].place.lowerBound < edits[0].place.lowerBound { edits.swapAt(0, 1) }
+        if !others.isEmpty { edits += jointEdits(others, allocator) }
+        if edits.count > 1 { edits.sort { $0.place.lowerBound < $1.place.lowerBound } }
         let length = edits.reduce(body.readableBytes) { $0 + $1.text.readableBytes - $1.place.count }
 
         var out = allocator.buffer(
@@ -61,6 +67,25 @@ extension ClientRequest {
     private struct Edit {
         let place: Range<Int>
         let text: ByteBuffer
+    }
+
+    /// All prompts in one list, and for generated text the wish to be told the tokens.
+    private func jointEdits(_ others: ArraySlice<ClientRequest>, _ allocator: ByteBufferAllocator) -> [Edit] {
+        let size = others.reduce(inspection.prompt.count + 2) { $0 + $1.inspection.prompt.count + 1 }
+        var list = allocator.buffer(capacity: size)
+        list.writeStaticString("[")
+        list.copy(body, inspection.prompt)
+        for other in others {
+            list.writeStaticString(",")
+            list.copy(other.body, other.inspection.prompt)
+        }
+        list.writeStaticString("]")
+        var edits = [Edit(place: inspection.prompt, text: list)]
+        if endpoint == .completions {
+            let place = inspection.firstMember..<inspection.firstMember
+            edits.append(Edit(place: place, text: ByteBuffer(string: "\(JointKey.tokensMember):true,")))
+        }
+        return edits
     }
 
     private var usageEdit: Edit {

@@ -122,7 +122,7 @@ extension Exchange {
 
     /// The replica failed. Before the first byte of an answer another one is asked; after it the client is told.
     /// - Parameter isStale: the replica had closed a connection that was kept for reuse, which is no fault of its.
-    func upstreamFailed(_ error: GatewayError, canRetry: Bool = false, isStale: Bool = false) {
+    func upstreamFailed(_ error: GatewayError, canRetry: Bool, isStale: Bool) {
         upstream = nil
         if case .answering = phase {
             isBroken = true

@@ -14,6 +14,9 @@ extension Exchange {
             _ = core.admission.leave(id, ask)
             settle(.cancelled)
         case .connecting: settle(.cancelled)
+        case .joint(let call):
+            settle(.cancelled)
+            call.leave(self)
         case .sent, .answering:
             upstream?.abort()
             upstream = nil
@@ -31,6 +34,10 @@ extension Exchange {
                 .unavailable(
                     code: "queue_timeout", retryAfter: retryAfter(),
                     "no place at '\(deployment.label)' became free within \(timeouts.queue)"))
+        case .joint(let call):
+            call.leave(self)
+            fail(
+                .upstream(504, code: "first_token_timeout", "the model server did not answer in time"))
         case .sent:
             upstream?.abort()
             upstream = nil
@@ -47,7 +54,8 @@ extension Exchange {
                     504, code: isTotal ? "total_timeout" : "token_timeout",
                     isTotal
                         ? "the answer took longer than \(timeouts.total)"
-                        : "the model server went silent in the middle of its answer"))
+                        : "the model server went silent in the middle of its answer"),
+                canRetry: false, isStale: false)
         }
     }
 
@@ -89,6 +97,9 @@ extension Exchange {
         phase = .over
         if let grant { core.admission.release(grant, replicaOutcome(outcome)) }
         grant = nil
+        if let joint = request.joint, joint.similar != 0, case .ended = outcome {
+            core.coalescing.ended(deployment.id, isWaiting: core.admission.isWaiting(deployment.id))
+        }
         let (use, isPartial) = usedTokens()
         let cost = request.price.cost(use)
         if let key = request.key, let reservation = request.reservation {
@@ -155,7 +166,7 @@ extension Exchange {
 
     /// As the model server told it; of an answer that was cut short, as far as it came.
     func usedTokens() -> (TokenUse, isPartial: Bool) {
-        guard request.endpoint.isGeneration, status == 200 else { return (TokenUse(), false) }
+        guard request.endpoint.isGeneration, status == 200, !isFree else { return (TokenUse(), false) }
         if let filter {
             if let use = filter.use { return (use, false) }
             return (TokenUse(prompt: request.inspection.estimatedPromptTokens, completion: filter.pieces), true)

@@ -5,12 +5,14 @@ import NIOCore
 import Pipeline
 
 /// One request on its way: waits for a place, is sent to a replica, and its answer comes back. Used on one event loop.
-final class Exchange {
+final class Exchange: UpstreamReceiver {
     enum Phase {
         case waiting(UInt64)
         case connecting
         case sent
         case answering
+        /// Together with others.
+        case joint(JointCall)
         case over
     }
 
@@ -39,6 +41,10 @@ final class Exchange {
     /// Bytes of an answer without events in which the use of tokens is looked for: its end.
     static let tailLimit = 16_384
 
+    /// Whether it is not to be joined with others, or not again.
+    var isAlone = false
+    /// Whether the answer was there already and takes nothing.
+    var isFree = false
     /// Whether the answer broke off.
     var isBroken = false
 
@@ -67,6 +73,7 @@ final class Exchange {
     // MARK: A place
 
     func start() {
+        if joinsKnownAnswer() { return }
         let decision = core.admission.admit(ask) { Ticket(self, loop.loop) }
         switch decision {
         case .granted(let grant): use(grant)
@@ -95,6 +102,9 @@ final class Exchange {
         private let exchange: NIOLoopBound<Exchange>
         private let loop: any EventLoop
 
+        /// The exchange itself, for its own loop.
+        var waiting: Exchange { exchange.value }
+
         init(_ exchange: Exchange, _ loop: any EventLoop) {
             self.exchange = NIOLoopBound(exchange, eventLoop: loop)
             self.loop = loop
@@ -115,9 +125,12 @@ final class Exchange {
     }
 
     func use(_ grant: Admission.Grant) {
+        if let call = JointCall.begin(self, grant) {
+            call.start()
+            return
+        }
         self.grant = grant
-        attempts += 1
-        if attempts == 1 { series.queued.recordNanoseconds((NIODeadline.now() - request.received).nanoseconds) }
+        countAttempt()
         if let connection = loop.takeConnection(to: grant.replica) {
             send(on: connection)
             return
@@ -133,14 +146,19 @@ final class Exchange {
             case .success(let connection): send(on: connection)
             case .failure:
                 upstreamFailed(
-                    .upstream(502, code: "upstream_unreachable", "the model server cannot be reached"), canRetry: true)
+                    .upstream(502, code: "upstream_unreachable", "the model server cannot be reached"),
+                    canRetry: true, isStale: false)
             }
         }
     }
 
-    func send(on connection: UpstreamConnection) {
-        phase = .sent
-        upstream = connection
+    func countAttempt() {
+        attempts += 1
+        if attempts == 1 { series.queued.recordNanoseconds((NIODeadline.now() - request.received).nanoseconds) }
+    }
+
+    /// From now on it takes something, and is waited for.
+    func begin() {
         if slot == nil, request.endpoint.isGeneration {
             slot = core.journal?.begin(
                 key: request.key?.id ?? 0, model: deployment.model, version: deployment.version,
@@ -148,6 +166,12 @@ final class Exchange {
         }
         sentAt = .now()
         deadline = min(total, sentAt + TimeAmount(timeouts.firstToken))
+    }
+
+    func send(on connection: UpstreamConnection) {
+        phase = .sent
+        upstream = connection
+        begin()
         connection.send(request.encoded(for: connection.replica, client.allocator), for: self)
     }
 }

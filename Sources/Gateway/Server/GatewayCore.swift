@@ -7,6 +7,8 @@ final class GatewayCore: Sendable {
     let admission: Admission
     let keys = KeyTable()
     let batchPass = BatchPass()
+    let coalescing: Coalescing
+    let answers: AnswerCache
     /// Answers what needs no model server; set once it is there.
     let service = Mutex<(any GatewayService)?>(nil)
     let rollouts = RolloutTable()
@@ -31,6 +33,8 @@ final class GatewayCore: Sendable {
         log = logger
         admission = Admission(limits: configuration.limits)
         metrics = GatewayMetrics()
+        coalescing = Coalescing(mode: configuration.coalescing)
+        answers = AnswerCache(capacity: configuration.limits.answerCache)
     }
 
     /// Sets who answers for which model.

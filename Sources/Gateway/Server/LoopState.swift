@@ -1,11 +1,16 @@
 import Glibc
 import NIOCore
 import NIOPosix
+import Pipeline
 
 /// What the connections of one event loop share; used on that loop only.
 final class LoopState {
     let core: GatewayCore
     let loop: any EventLoop
+    /// Unlike the other loops'.
+    let number: UInt64
+    /// Calls under way whose answer others may share.
+    var jointCalls: [Question: JointCall] = [:]
     /// Connections to replicas that are open and free, by the replica's number; the last one was used last.
     private var idle: [Int: [UpstreamConnection]] = [:]
     private var clients: [ClientConnection] = []
@@ -18,6 +23,23 @@ final class LoopState {
     init(core: GatewayCore, loop: any EventLoop) {
         self.core = core
         self.loop = loop
+        number = random.next()
+    }
+
+    /// What must be the same for two requests to share an answer.
+    struct Question: Hashable {
+        let key: Int
+        let isBatch: Bool
+        let cached: AnswerCache.Question
+
+        init(_ exchange: Exchange) {
+            let request = exchange.request
+            key = request.key?.id ?? 0
+            isBatch = request.ask.isBatch
+            cached = AnswerCache.Question(
+                deployment: exchange.deployment.id, team: request.key?.key.team ?? "", endpoint: request.endpoint,
+                body: request.body)
+        }
     }
 
     /// Starts to look for what took too long.

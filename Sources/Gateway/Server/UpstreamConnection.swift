@@ -24,7 +24,7 @@ final class UpstreamConnection: ChannelInboundHandler {
     private(set) var isReused = false
     private let loop: LoopState
     private var context: ChannelHandlerContext?
-    private var exchange: Exchange?
+    private var receiver: (any UpstreamReceiver)?
     private var phase = Phase.idle
     private var received = ByteBuffer()
     private var head = ResponseHead()
@@ -36,9 +36,9 @@ final class UpstreamConnection: ChannelInboundHandler {
         self.replica = replica
     }
 
-    /// Sends a request; the answer goes to the exchange.
-    func send(_ request: ByteBuffer, for exchange: Exchange) {
-        self.exchange = exchange
+    /// Sends a request; the answer goes to the receiver.
+    func send(_ request: ByteBuffer, for receiver: any UpstreamReceiver) {
+        self.receiver = receiver
         phase = .head
         searched = 0
         context?.writeAndFlush(wrapOutboundOut(request), promise: nil)
@@ -46,7 +46,7 @@ final class UpstreamConnection: ChannelInboundHandler {
 
     /// Ends the request in hand, and the connection with it: the replica sees that nobody waits any more.
     func abort() {
-        exchange = nil
+        receiver = nil
         close()
     }
 
@@ -87,21 +87,21 @@ final class UpstreamConnection: ChannelInboundHandler {
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
-        exchange?.flush()
+        receiver?.flush()
     }
 
     func channelInactive(context: ChannelHandlerContext) {
         let phase = phase
         self.phase = .closed
         loop.forget(self)
-        guard let exchange else { return }
-        self.exchange = nil
+        guard let receiver else { return }
+        self.receiver = nil
         if case .untilClose = phase {
-            exchange.upstreamEnded()
+            receiver.upstreamEnded()
         } else {
             var isStale = false
             if case .head = phase { isStale = isReused && received.readableBytes == 0 }
-            exchange.upstreamFailed(
+            receiver.upstreamFailed(
                 .upstream(
                     502, code: "upstream_closed", "the model server closed the connection before its answer's end"),
                 canRetry: true, isStale: isStale)
@@ -113,10 +113,10 @@ final class UpstreamConnection: ChannelInboundHandler {
     }
 
     private func fail(_ error: GatewayError, canRetry: Bool = false) {
-        let exchange = exchange
-        self.exchange = nil
+        let receiver = receiver
+        self.receiver = nil
         close()
-        exchange?.upstreamFailed(error, canRetry: canRetry)
+        receiver?.upstreamFailed(error, canRetry: canRetry, isStale: false)
     }
 
     private func read() throws(HTTPFault) {
@@ -133,14 +133,14 @@ final class UpstreamConnection: ChannelInboundHandler {
                 guard let slice = received.readSlice(length: min(left, received.readableBytes)) else { return }
                 let rest = left - slice.readableBytes
                 phase = .content(left: rest)
-                exchange?.upstreamContent(slice)
+                receiver?.upstreamContent(slice)
                 if rest == 0 { finish() }
             case .chunks(var decoder):
                 try readChunks(&decoder)
             case .untilClose:
                 let slice = received
                 received = ByteBuffer()
-                exchange?.upstreamContent(slice)
+                receiver?.upstreamContent(slice)
             }
         }
     }
@@ -153,7 +153,7 @@ final class UpstreamConnection: ChannelInboundHandler {
                 guard try head.read(bytes, searched: &searched, limit: Self.headLimit) else { return false }
                 // Informational answers come before the one that counts.
                 if head.status >= 200 {
-                    exchange?.upstreamHead(head, UnsafeRawBufferPointer(rebasing: bytes[..<head.length]))
+                    receiver?.upstreamHead(head, UnsafeRawBufferPointer(rebasing: bytes[..<head.length]))
                 }
                 return true
             }
@@ -185,7 +185,7 @@ final class UpstreamConnection: ChannelInboundHandler {
             switch try result.get() {
             case .content(let range):
                 if let slice = received.getSlice(at: base + range.lowerBound, length: range.count) {
-                    exchange?.upstreamContent(slice)
+                    receiver?.upstreamContent(slice)
                 }
             case .end:
                 received.moveReaderIndex(forwardBy: consumed)
@@ -201,8 +201,8 @@ final class UpstreamConnection: ChannelInboundHandler {
 
     /// The answer has ended: the connection is free before anybody is told, so that the next request finds it.
     private func finish() {
-        let exchange = exchange
-        self.exchange = nil
+        let receiver = receiver
+        self.receiver = nil
         resume()
         if case .closed = phase { return }
         if head.keepsAlive, received.readableBytes == 0 {
@@ -213,6 +213,6 @@ final class UpstreamConnection: ChannelInboundHandler {
         } else {
             close()
         }
-        exchange?.upstreamEnded()
+        receiver?.upstreamEnded()
     }
 }

@@ -31,6 +31,8 @@ struct GatewayCommand: AsyncParsableCommand {
                 host: settings.gateway.address.host, port: settings.gateway.address.port,
                 threads: settings.gateway.threads)
             configuration.limits.body = settings.gateway.maximumBody
+            configuration.limits.answerCache = settings.gateway.answerCache << 20
+            configuration.coalescing = CoalescingMode(settings.gateway.coalescing)
             configuration.requiresKeys = settings.gateway.keys == .required
             let services = Services(configuration: settings, name: "martlet gateway", logger: logger)
             let ledger = try services.ledger(connections: 3)
@@ -108,6 +110,16 @@ struct GatewayCommand: AsyncParsableCommand {
             prices: PriceTable(settings.gateway.prices), configuration: configuration, name: name, logger: logger)
         // Unstructured: beside the requests, until the process ends.
         return Task { await runner.run() }
+    }
+}
+
+extension CoalescingMode {
+    init(_ setting: MartletConfiguration.Gateway.Coalescing) {
+        switch setting {
+        case .off: self = .off
+        case .on: self = .on
+        case .auto: self = .auto
+        }
     }
 }
 

@@ -1,0 +1,55 @@
+import Metrics
+import NIOCore
+
+/// An exchange's part in a call with others.
+extension Exchange {
+    /// Takes an answer that is there, or will be: one that is kept, or the one that an equal request waits for.
+    /// - Returns: whether it does.
+    func joinsKnownAnswer() -> Bool {
+        guard let joint = request.joint, joint.identical != 0, !isAlone else { return false }
+        let question = LoopState.Question(self)
+        if let kept = core.answers.find(question.cached) {
+            core.coalescing.cached.increment()
+            isFree = true
+            deliver(200, kept, fields: "x-martlet-cache: hit\r\n")
+            return true
+        }
+        guard let call = loop.jointCalls[question] else { return false }
+        call.share(self)
+        return true
+    }
+
+    /// Becomes part of a call.
+    func join(_ call: JointCall) {
+        phase = .joint(call)
+        deadline = .distantFuture
+        countAttempt()
+    }
+
+    func jointCallSent() { begin() }
+
+    func jointAnswer(_ status: Int, _ body: ByteBuffer) {
+        guard case .joint = phase else { return }
+        series.firstByte.recordNanoseconds((NIODeadline.now() - sentAt).nanoseconds)
+        deliver(status, body, fields: "")
+    }
+
+    /// The call has no answer for it, or none for all: it asks for itself.
+    func goAlone() {
+        switch phase {
+        case .joint, .waiting: break
+        default: return
+        }
+        isAlone = true
+        deadline = min(total, .now() + TimeAmount(timeouts.queue))
+        phase = .connecting
+        start()
+    }
+
+    private func deliver(_ status: Int, _ body: ByteBuffer, fields: String) {
+        self.status = status
+        keepTail(body)
+        client.answer(status, body, fields: fields, requestID: request.requestID)
+        finish()
+    }
+}

@@ -1,0 +1,210 @@
+import HTTPWire
+import Logging
+import Metrics
+import NIOCore
+
+/// One call to a replica that answers several requests: equal ones, and such that differ in their prompts. Used on one
+/// event loop.
+///
+/// It belongs to none of them: each may go at any time, and the call ends when nobody is left. What it cannot answer for all
+/// is asked again for each alone, so that every request gets the answer or the error that it would have got by itself.
+final class JointCall: UpstreamReceiver {
+    private struct Member {
+        let exchange: Exchange
+        /// Which of the prompts is its.
+        let prompt: Int
+    }
+
+    /// Requests with prompts of their own at most, and the tokens of these.
+    static let promptLimit = 16
+    static let tokenLimit = 8_192
+    /// Bytes of an answer at most.
+    private static let answerLimit = 32 << 20
+
+    private let loop: LoopState
+    private var grant: Admission.Grant?
+    /// Where equal requests find the call.
+    private var question: LoopState.Question?
+    private var members: [Member] = []
+    /// The requests whose prompts are asked, in their order.
+    private var prompts: [ClientRequest] = []
+    private var upstream: UpstreamConnection?
+    private var status = 0
+    private var answer = ByteBuffer()
+    private var isOver = false
+
+    private init(_ loop: LoopState, _ grant: Admission.Grant) {
+        self.loop = loop
+        self.grant = grant
+    }
+
+    /// Begins a call for a request that has its place, and for those in the queue that can share it.
+    /// - Returns: nil for a request that is answered by itself.
+    static func begin(_ first: Exchange, _ grant: Admission.Grant) -> JointCall? {
+        guard let key = first.request.joint, !first.isAlone else { return nil }
+        let (loop, core) = (first.loop, first.core)
+        let joins = core.coalescing.isOn(first.deployment.id)
+        guard key.identical != 0 || joins else { return nil }
+        let call = JointCall(loop, grant)
+        call.add(first, prompt: 0)
+        call.prompts = [first.request]
+        if key.identical != 0 {
+            call.take(core.admission.gather(first.ask, limit: .max, tokens: .max) { $0.identical == key.identical })
+        }
+        if joins, key.similar != 0 {
+            let left = tokenLimit - first.ask.cost
+            call.take(
+                core.admission.gather(first.ask, limit: promptLimit - 1, tokens: left) { $0.similar == key.similar })
+        }
+        if key.identical != 0, call.prompts.count == 1 {
+            let question = LoopState.Question(first)
+            call.question = question
+            loop.jointCalls[question] = call
+        }
+        return call
+    }
+
+    /// Adds those who waited; whoever only looked alike goes back.
+    private func take(_ waiters: [any Admission.Waiter]) {
+        for case let ticket as Exchange.Ticket in waiters {
+            let exchange = ticket.waiting
+            guard case .waiting = exchange.phase else { continue }
+            if let same = prompts.firstIndex(where: { $0.isIdentical(to: exchange.request) }) {
+                add(exchange, prompt: same)
+            } else if prompts[0].isSimilar(to: exchange.request) {
+                prompts.append(exchange.request)
+                add(exchange, prompt: prompts.count - 1)
+            } else {
+                exchange.goAlone()
+            }
+        }
+    }
+
+    private func add(_ exchange: Exchange, prompt: Int) {
+        members.append(Member(exchange: exchange, prompt: prompt))
+        exchange.join(self)
+    }
+
+    /// Takes part in a call that is under way already.
+    func share(_ exchange: Exchange) {
+        loop.core.coalescing.shared.increment()
+        add(exchange, prompt: 0)
+        if upstream != nil { exchange.jointCallSent() }
+    }
+
+    /// Somebody goes.
+    func leave(_ exchange: Exchange) {
+        members.removeAll { $0.exchange === exchange }
+        guard members.isEmpty, !isOver else { return }
+        upstream?.abort()
+        end(.unknown)
+    }
+
+    // MARK: The call
+
+    func start() {
+        guard let grant else { return }
+        if prompts.count > 1 { loop.core.coalescing.joined.increment(by: prompts.count) }
+        if members.count > prompts.count { loop.core.coalescing.shared.increment(by: members.count - prompts.count) }
+        if let connection = loop.takeConnection(to: grant.replica) {
+            send(on: connection)
+            return
+        }
+        loop.connect(to: grant.replica) { [self] result in
+            guard !isOver else {
+                if case .success(let connection) = result { loop.keep(connection) }
+                return
+            }
+            switch result {
+            case .success(let connection): send(on: connection)
+            case .failure: giveUp(.failure)
+            }
+        }
+    }
+
+    private func send(on connection: UpstreamConnection) {
+        upstream = connection
+        for member in members { member.exchange.jointCallSent() }
+        let request = prompts[0].encoded(
+            for: connection.replica, ByteBufferAllocator(), joinedWith: prompts.dropFirst())
+        connection.send(request, for: self)
+    }
+
+    func upstreamHead(_ head: ResponseHead, _ bytes: UnsafeRawBufferPointer) {
+        status = head.status
+    }
+
+    func upstreamContent(_ content: ByteBuffer) {
+        guard answer.readableBytes + content.readableBytes <= Self.answerLimit else {
+            upstream?.abort()
+            upstream = nil
+            giveUp(.failure)
+            return
+        }
+        if answer.readableBytes == 0 { answer = content } else { answer.writeImmutableBuffer(content) }
+    }
+
+    func flush() {}
+
+    func upstreamEnded() {
+        upstream = nil
+        guard !isOver else { return }
+        guard status == 200 else {
+            // Whose fault it is shows when each asks alone; what only one asked is its answer.
+            if prompts.count == 1, status < 500 {
+                deliver([answer])
+            } else {
+                giveUp(status == 501 || status == 503 ? .success : .failure)
+            }
+            return
+        }
+        guard prompts.count > 1 else {
+            if let question {
+                loop.core.answers.keep(answer, to: question.cached)
+            }
+            deliver([answer])
+            return
+        }
+        do {
+            let bodies = try answer.withUnsafeReadableBytes { bytes in
+                try AnswerSplit.split(
+                    bytes, endpoint: prompts[0].endpoint,
+                    weights: prompts.map(\.inspection.estimatedPromptTokens), answers: prompts[0].inspection.answers)
+            }
+            deliver(bodies.map { ByteBuffer(string: $0) })
+        } catch {
+            loop.core.coalescing.giveUp(prompts[0].deployment.id)
+            loop.core.log.notice(
+                "the model server's answers to several prompts cannot be divided; requests are no longer joined",
+                metadata: ["model": "\(prompts[0].deployment.label)"])
+            giveUp(.success)
+        }
+    }
+
+    func upstreamFailed(_ error: GatewayError, canRetry: Bool, isStale: Bool) {
+        upstream = nil
+        guard !isOver else { return }
+        giveUp(isStale ? .unknown : .failure)
+    }
+
+    private func deliver(_ bodies: [ByteBuffer]) {
+        let members = members
+        end(.success)
+        for member in members { member.exchange.jointAnswer(status, bodies[member.prompt]) }
+    }
+
+    /// Each asks alone.
+    private func giveUp(_ outcome: Admission.Outcome) {
+        let members = members
+        end(outcome)
+        for member in members { member.exchange.goAlone() }
+    }
+
+    private func end(_ outcome: Admission.Outcome) {
+        isOver = true
+        members = []
+        if let question, loop.jointCalls[question] === self { loop.jointCalls[question] = nil }
+        if let grant { loop.core.admission.release(grant, outcome) }
+        grant = nil
+    }
+}
