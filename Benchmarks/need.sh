@@ -6,6 +6,8 @@
 #   Benchmarks/need.sh streams   the streams of tokens, Benchmarks/gateway/streams, compiled
 #   Benchmarks/need.sh python    the interpreter of config/python/bench.lock
 #   Benchmarks/need.sh proxies   the interpreter of config/python/proxies.lock
+#   Benchmarks/need.sh serving   the interpreter of config/python/serving.lock, with vLLM
+#   Benchmarks/need.sh model     a folder with the weights of SmolLM2-135M, as vLLM reads them
 #
 # Only the path goes to standard output.
 set -euo pipefail
@@ -53,8 +55,29 @@ case ${1:-} in
         folder=$("$root/deploy/python/env.sh" proxies)
         printf '%s/bin/python\n' "$folder"
         ;;
+    serving)
+        folder=$("$root/deploy/python/env.sh" serving)
+        printf '%s/bin/python\n' "$folder"
+        ;;
+    model)
+        folder=$root/.build/bench/model
+        if [[ ! -d $folder ]]; then
+            say "making $folder"
+            stages=$("$root/deploy/python/env.sh" stages)
+            # Beside it, so that what is there is whole.
+            mkdir -p -- "$root/.build/bench"
+            trial=$(mktemp --directory -- "$root/.build/bench/model-XXXXXX")
+            trap 'rm -rf -- "$trial"' EXIT
+            export PYTHONPATH=$root/Sources/Stages/Python PYTHONDONTWRITEBYTECODE=1
+            weights=$("$stages/bin/python" -m martlet_stages locate smollm2)
+            printf '{"source":{"gguf":"%s"},"output_dir":"%s/output"}\n' "$weights" "$trial" >"$trial/spec.json"
+            "$stages/bin/python" -m martlet_stages import-model --spec "$trial/spec.json" >&2
+            mv -- "$trial/output" "$folder"
+        fi
+        printf '%s\n' "$folder"
+        ;;
     *)
-        say 'usage: need.sh martlet|bare|streams|python|proxies'
+        say 'usage: need.sh martlet|bare|streams|python|proxies|serving|model'
         exit 2
         ;;
 esac

@@ -3,6 +3,7 @@
 import dataclasses
 import http.client
 import json
+import select
 import time
 
 # What becomes of a request.
@@ -66,6 +67,9 @@ class Client:
             self.connections[attempt.port] = connection
         attempt.began = time.monotonic()
         try:
+            # Something to read before anything was asked is the end of a connection that was kept.
+            if connection.sock is not None and select.select([connection.sock], [], [], 0)[0]:
+                connection.close()
             if connection.sock is None:
                 connection.connect()
         except OSError as error:

@@ -104,6 +104,26 @@ extension Ledger {
         }
     }
 
+    /// Has those told of a rollout's end that were not told yet, under the rollout's lock, so that of several processes
+    /// one does.
+    /// - Parameter tell: gets the rollout, who was told, and how often that was tried; says who was told then, and after how
+    ///   many seconds it is to be tried again for the others, nil for never.
+    /// - Returns: false when there is nothing to tell.
+    package func tellNextRollout(
+        _ tell: @Sendable (Rollout, _ told: [String], _ attempts: Int) async -> (told: [String], retry: Double?)
+    ) async throws -> Bool {
+        try await postgres.withTransaction { connection in
+            guard let row = try await connection.query(SQL.rollouts["next_to_tell"], []).first else { return false }
+            let rollout = try Self.rollout(row)
+            let outcome = await tell(
+                rollout, try row["told", as: [String].self], try row["tell_attempts", as: Int.self])
+            _ = try await connection.query(
+                SQL.rollouts["set_told"],
+                [.text(rollout.id), .textArray(outcome.told), outcome.retry.map { .double($0) } ?? .null])
+            return true
+        }
+    }
+
     package func rolloutVerdicts(_ id: String) async throws -> [RolloutVerdict] {
         try await postgres.query(SQL.rollouts["verdicts"], [.text(id)]).map { row in
             RolloutVerdict(

@@ -1,6 +1,7 @@
 import Foundation
 import HTTPTransport
 import Ledger
+import Logging
 import NotifyStage
 import Pipeline
 import Testing
@@ -207,6 +208,49 @@ import Testing
             #expect(failure == nil)
             #expect(output?.values["receivers"] == [:])
             #expect(log.contains("nobody was told"))
+        }
+    }
+
+    /// A rollout's end is told once, by whichever process finds it; who fails is told again, alone.
+    @Test(.timeLimit(.minutes(1)))
+    func aRolloutsEndIsToldOnce() async throws {
+        try await with { setting in
+            let ledger = setting.ledger
+            try await ledger.startRollout(
+                id: "r1", model: "qa", candidate: "8", baseline: "7", policy: RolloutPolicy(), actor: "test")
+            let sender = NotificationSender(
+                transport: setting.bench.transport, addressPolicy: .publicOnly(allowing: ["127.0.0.1"]))
+            let notifiers = (0..<2).map { _ in
+                RolloutNotifier(
+                    ledger: ledger,
+                    receivers: [
+                        setting.webhook("on-call", path: "/hook"), setting.webhook("late", path: "/fail/2"),
+                        setting.webhook("refusing", path: "/broken"),
+                    ], sender: sender, pause: 0.2, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            }
+            #expect(try await !notifiers[0].tellNext(), "it has not ended")
+            try await ledger.changeRollout("r1", actor: "test") { _ in
+                RolloutChange(
+                    effect: .state(.rolledBack), verdict: "fail", action: "roll_back", summary: "errors 0.4",
+                    evidence: .object([:]))
+            }
+            let told = try await withThrowingTaskGroup(of: Bool.self) { group in
+                for notifier in notifiers { group.addTask { try await notifier.tellNext() } }
+                return try await group.reduce(into: []) { $0.append($1) }
+            }
+            #expect(told.filter(\.self).count == 1)
+            // The one that failed has its pause; who refused for good is not asked again, nor is who was told.
+            while try await !notifiers[1].tellNext() { try await Task.sleep(for: .milliseconds(20)) }
+            let hooks = try setting.records().filter { $0["path"] == "/hook" }
+            let body = try #require(hooks.first?["body"])
+            #expect(hooks.count == 1 && hooks.first?["signed"] == true)
+            #expect(body["type"] == "dev.martlet.rollout.ended.v1" && body["outcome"] == "rolled_back")
+            #expect(body["model"] == "qa" && body["version"] == "8" && body["reason"] == "errors 0.4")
+            #expect(body["idempotency_key"] == "rollout/r1/on-call")
+            let late = try setting.records().filter { $0["path"] == "/fail/2" }
+            #expect(late.compactMap { $0["status"]?.intValue } == [503, 503, 200])
+            #expect(Set(late.compactMap { $0["key"]?.stringValue }) == ["rollout/r1/late"])
+            #expect(try await !notifiers[0].tellNext(), "all is told")
         }
     }
 }

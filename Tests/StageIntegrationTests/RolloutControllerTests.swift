@@ -105,4 +105,35 @@ import Testing
             #expect(try await mlflow.modelVersion(name: bench.name, alias: "champion")?.version == "1")
         }
     }
+
+    /// What a version was used for stands on it in the registry.
+    @Test(.timeLimit(.minutes(4)))
+    func totalsAreOnTheVersion() async throws {
+        try await Self.with { bench, ledger, mlflow, _ in
+            func line(_ version: String, hour: Int, requests: Int) -> UsageLine {
+                var sum = UsageLine.Sum()
+                sum.requests = requests
+                sum.promptTokens = 10 * requests
+                sum.completionTokens = requests
+                sum.cost = Int64(500_000 * requests)
+                return UsageLine(
+                    group: UsageLine.Group(hour: hour, key: 1, model: bench.name, version: version), sum: sum)
+            }
+            try await ledger.addUsage(
+                [line("1", hour: 1, requests: 2), line("1", hour: 2, requests: 3), line("9", hour: 1, requests: 1)],
+                journal: "j", batch: 1)
+            let totals = UsageTotals(
+                ledger: ledger, mlflow: mlflow, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            let written = try await totals.write(after: [:])
+            let tags = try #require(try await mlflow.modelVersion(name: bench.name, version: "1")?.tags)
+            #expect(tags["martlet.usage.requests"] == "5" && tags["martlet.usage.prompt_tokens"] == "50")
+            #expect(tags["martlet.usage.completion_tokens"] == "5" && tags["martlet.usage.cost"] == "2.5")
+            #expect(
+                try await mlflow.modelVersion(name: bench.name, version: "2")?.tags["martlet.usage.requests"] == nil)
+            try await ledger.addUsage([line("1", hour: 3, requests: 1)], journal: "j", batch: 2)
+            _ = try await totals.write(after: written)
+            let later = try await mlflow.modelVersion(name: bench.name, version: "1")
+            #expect(later?.tags["martlet.usage.requests"] == "6")
+        }
+    }
 }

@@ -61,3 +61,12 @@ CREATE TABLE martlet.batch_parts (
 );
 COMMENT ON COLUMN martlet.batch_parts.attempt IS 'How often it was begun; its objects bear the number, so that one who was too late overwrites nothing.';
 CREATE INDEX batch_parts_open ON martlet.batch_parts (part, batch) WHERE NOT is_done;
+
+-- Who was told of a rollout's end.
+ALTER TABLE martlet.rollouts
+    ADD COLUMN told text[] NOT NULL DEFAULT '{}',
+    ADD COLUMN tell_attempts integer NOT NULL DEFAULT 0,
+    ADD COLUMN tell_at timestamptz NOT NULL DEFAULT '-infinity';
+COMMENT ON COLUMN martlet.rollouts.tell_at IS 'When those are told that were not told yet; infinity when that is over.';
+UPDATE martlet.rollouts SET tell_at = 'infinity' WHERE finished_at IS NOT NULL;
+CREATE INDEX rollouts_to_tell ON martlet.rollouts (tell_at) WHERE finished_at IS NOT NULL AND tell_at < 'infinity';

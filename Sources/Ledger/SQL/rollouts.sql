@@ -59,3 +59,17 @@ VALUES ($1, $2, $3, $4, $5, $6::jsonb);
 -- name: verdicts
 SELECT step, verdict, action, summary, evidence::text AS evidence, decided_at
 FROM martlet.rollout_verdicts WHERE rollout_id = $1 ORDER BY id;
+
+-- name: next_to_tell
+SELECT id, model, candidate, baseline, state, policy::text AS policy, step, started_at, step_started_at, finished_at, reason,
+       told, tell_attempts
+FROM martlet.rollouts
+WHERE finished_at IS NOT NULL AND tell_at < 'infinity' AND tell_at < clock_timestamp()
+ORDER BY tell_at LIMIT 1 FOR UPDATE SKIP LOCKED;
+
+-- name: set_told
+UPDATE martlet.rollouts
+SET told = $2::text[], tell_attempts = tell_attempts + 1,
+    tell_at = CASE WHEN $3::double precision IS NULL THEN 'infinity'
+                   ELSE clock_timestamp() + make_interval(secs => $3::double precision) END
+WHERE id = $1;

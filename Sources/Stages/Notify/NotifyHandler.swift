@@ -12,9 +12,8 @@ package struct NotifyHandler: StageHandler {
     package let version = "1"
 
     private let receivers: [Receiver]
-    private let transport: HTTPTransport
+    private let sender: NotificationSender
     private let ledger: Ledger
-    private let addressPolicy: HTTPAddressPolicy
     /// What links begin with; nil for none.
     private let linksBase: String?
 
@@ -23,9 +22,8 @@ package struct NotifyHandler: StageHandler {
         linksBase: String?
     ) {
         self.receivers = receivers
-        self.transport = transport
+        sender = NotificationSender(transport: transport, addressPolicy: addressPolicy)
         self.ledger = ledger
-        self.addressPolicy = addressPolicy
         self.linksBase = linksBase
     }
 
@@ -125,7 +123,7 @@ package struct NotifyHandler: StageHandler {
             // Nobody can ask a receiver what it got, so a second try carries the same idempotency key.
             let outcome: JSONValue
             do {
-                outcome = try await tell(receiver, message, key: "\(context.payload.run)/\(key)")
+                outcome = try await sender.tell(receiver, message, key: "\(context.payload.run)/\(key)")
             } catch let error as any FailureConvertible {
                 NotifyMetrics.told(receiver, succeeded: false)
                 try await ledger.recordEffect(
@@ -145,63 +143,5 @@ package struct NotifyHandler: StageHandler {
             }
             return outcome
         }
-    }
-
-    private func tell(_ receiver: Receiver, _ message: NotificationMessage, key: String) async throws -> JSONValue {
-        switch receiver {
-        case .webhook(_, let url, let secret):
-            // The signature covers the body and not the headers, so the key is there too.
-            var members = message.webhookPayload.objectValue ?? [:]
-            members["idempotency_key"] = .string(key)
-            let body = Array(JSONValue.object(members).canonicalJSON.utf8)
-            let timestamp = Timestamp.now.microseconds / 1_000_000
-            var headers = [
-                HTTPHeader("Content-Type", "application/json"), HTTPHeader("Idempotency-Key", key),
-                HTTPHeader("X-Martlet-Timestamp", String(timestamp)),
-            ]
-            if let secret {
-                headers.append(
-                    HTTPHeader(
-                        "X-Martlet-Signature",
-                        WebhookSignature.header(secret: secret, timestamp: timestamp, body: body)))
-            }
-            let status = try await post(url, headers, body, hidesPath: false)
-            return .object(["status": .int(status), "signed": .bool(secret != nil)])
-        case .slack(let url):
-            let body = Array(message.slackPayload.canonicalJSON.utf8)
-            let status = try await post(
-                url, [HTTPHeader("Content-Type", "application/json")], body, hidesPath: true)
-            return .object(["status": .int(status)])
-        case .mail(let server, let from, let to):
-            var server = server
-            server.addressPolicy = addressPolicy
-            let mail = SMTPMessage(
-                from: .init(from), to: to.map { .init($0) }, subject: message.mailSubject, text: message.mailBody,
-                date: Timestamp.now.microseconds / 1_000_000, messageID: nil,
-                headers: [HTTPHeader("X-Martlet-Idempotency-Key", key)])
-            try await transport.sendMail(mail, server: server)
-            return .object(["accepted_by": .string(server.host)])
-        }
-    }
-
-    private func post(
-        _ url: String, _ headers: [HTTPHeader], _ body: [UInt8], hidesPath: Bool
-    ) async throws -> Int64 {
-        let request = HTTPRequest(
-            method: "POST", url: url, headers: headers, body: .bytes(body),
-            timeouts: HTTPTimeouts(
-                connect: .seconds(5), firstByte: .seconds(15), idle: .seconds(15), total: .seconds(30)),
-            // The idempotency key makes it safe to repeat.
-            retry: HTTPRetryPolicy(maximumAttempts: 2, isSafeToRepeat: true), addressPolicy: addressPolicy,
-            hidesPath: hidesPath)
-        let response = try await transport.send(request)
-        let answer = try await response.body.collect(upTo: 64 << 10)
-        guard (200..<300).contains(response.status) else {
-            let isTemporary = response.status >= 500 || response.status == 429 || response.status == 408
-            throw StageFailure(
-                isTemporary ? .retryable : .permanent, "notify.refused",
-                "the receiver answered HTTP \(response.status): \(String(decoding: answer.prefix(200), as: UTF8.self))")
-        }
-        return Int64(response.status)
     }
 }

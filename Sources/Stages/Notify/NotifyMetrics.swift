@@ -1,6 +1,6 @@
 import Metrics
 
-/// What the notify stage counts.
+/// Who was told, counted.
 enum NotifyMetrics {
     static func told(_ receiver: Receiver, succeeded: Bool) {
         Counter(

@@ -3,8 +3,10 @@ import ArgumentParser
 import Broker
 import Configuration
 import Coordination
+import HTTPTransport
 import Ledger
 import Logging
+import NotifyStage
 import Pipeline
 import Rollouts
 import Scheduler
@@ -62,10 +64,20 @@ struct SchedulerCommand: AsyncParsableCommand {
             let controller = try settings.mlflow.map { _ in
                 RolloutController(ledger: ledger, mlflow: try services.mlflow(transport), logger: logger)
             }
+            let totals = try settings.mlflow.map { _ in
+                UsageTotals(ledger: ledger, mlflow: try services.mlflow(transport), logger: logger)
+            }
+            let notifier = RolloutNotifier(
+                ledger: ledger, receivers: Receivers.from(settings),
+                sender: NotificationSender(
+                    transport: transport, addressPolicy: .publicOnly(allowing: settings.notify.allowAddresses)),
+                logger: logger)
             // Unstructured: a signal ends it from outside.
             let work = Task {
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     if let controller { group.addTask { await controller.run() } }
+                    if let totals { group.addTask { await totals.run() } }
+                    group.addTask { await notifier.run() }
                     try await scheduler.run()
                     group.cancelAll()
                 }

@@ -1,0 +1,172 @@
+"""Clients of a model server: so many at a time, or so many in a second, and what became of each of their requests."""
+
+import asyncio
+import contextlib
+import dataclasses
+import itertools
+import json
+import random
+import time
+
+import aiohttp
+
+# Seconds that a client waits for an answer: longer than the gateway lets anything take.
+PATIENCE = 120
+
+
+@dataclasses.dataclass
+class Target:
+    """Whom to ask, and as whom."""
+
+    port: int
+    model: str
+    key: str | None = None
+
+
+@dataclasses.dataclass
+class Reply:
+    """What became of a request."""
+
+    began: float
+    first: float | None = None  # when the first piece of a stream was there
+    ended: float | None = None
+    status: int = 0  # 0: no answer
+    text: str = ""
+    tokens: int = 0  # of the answer
+    pauses: bool = False  # a refusal says when to come back
+    fault: str = ""  # what went wrong, beside refusals
+
+    @property
+    def is_whole(self):
+        """Whether it was answered to the last byte."""
+        return self.status == 200 and not self.fault
+
+    @property
+    def is_refused(self):
+        """Whether there was no room for it."""
+        return self.status in (429, 503)
+
+    @property
+    def seconds(self):
+        """From the request to the last byte."""
+        return self.ended - self.began
+
+    @property
+    def first_seconds(self):
+        """From the request to the first piece."""
+        return self.first - self.began
+
+
+@contextlib.asynccontextmanager
+async def session():
+    """Connections, as many as are needed, kept for the next request."""
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30)
+    timeout = aiohttp.ClientTimeout(total=PATIENCE)
+    # trust_env is off: nothing stands between this machine and itself.
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as opened:
+        yield opened
+
+
+def body(target, prompt, tokens, streams=False):
+    """A completion of exactly so many tokens, the likeliest ones."""
+    asked = {"model": target.model, "prompt": prompt, "max_tokens": tokens, "temperature": 0, "ignore_eos": True}
+    if streams:
+        asked |= {"stream": True, "stream_options": {"include_usage": True}}
+    return asked
+
+
+async def ask(opened, target, asked):
+    """Sends a completion and reads all of its answer."""
+    reply = Reply(time.monotonic())
+    headers = {"Authorization": f"Bearer {target.key}"} if target.key else {}
+    try:
+        url = f"http://127.0.0.1:{target.port}/v1/completions"
+        async with opened.post(url, json=asked, headers=headers) as answer:
+            reply.status = answer.status
+            if answer.status != 200:
+                reply.pauses = answer.headers.get("Retry-After", "").isdigit()
+                text = await answer.text()
+                if not reply.is_refused:
+                    reply.fault = f"{answer.status} {text[:200]}"
+            elif asked.get("stream"):
+                await _read_stream(reply, answer)
+            else:
+                said = await answer.json()
+                reply.text, reply.tokens = said["choices"][0]["text"], said["usage"]["completion_tokens"]
+    except (aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError, LookupError) as error:
+        reply.fault = repr(error)[:200]
+    reply.ended = time.monotonic()
+    if reply.is_whole and reply.tokens != asked["max_tokens"]:
+        reply.fault = f"{reply.tokens} tokens instead of {asked['max_tokens']}"
+    return reply
+
+
+async def _read_stream(reply, answer):
+    is_done = False
+    async for line in answer.content:
+        if not line.startswith(b"data: "):
+            continue
+        if line == b"data: [DONE]\n":
+            is_done = True
+            continue
+        said = json.loads(line[6:])
+        if "error" in said:
+            reply.fault = json.dumps(said["error"])[:200]
+            continue
+        if said.get("usage"):
+            reply.tokens = said["usage"]["completion_tokens"]
+        for choice in said["choices"]:
+            if choice["text"]:
+                reply.first = reply.first or time.monotonic()
+                reply.text += choice["text"]
+    if not is_done and not reply.fault:
+        reply.fault = "the stream ended before [DONE]"
+    # Tokens may come to nothing that can be shown, as the bytes of a character that is not whole.
+    reply.first = reply.first or time.monotonic()
+
+
+async def closed_loop(opened, target, bodies, width):
+    """Asks everything, so many at a time; the replies in the order of the requests, and the seconds it took."""
+    replies = [None] * len(bodies)
+    rest = iter(enumerate(bodies))
+
+    async def client():
+        for number, asked in rest:
+            replies[number] = await ask(opened, target, asked)
+
+    began = time.monotonic()
+    await asyncio.gather(*(client() for _ in range(width)))
+    return replies, time.monotonic() - began
+
+
+async def keep_asking(opened, target, bodies, width, over):
+    """Asks, so many at a time and from the beginning again, until `over` is set; the replies."""
+    replies = []
+    rest = itertools.cycle(bodies)
+
+    async def client():
+        while not over.is_set():
+            replies.append(await ask(opened, target, next(rest)))
+
+    await asyncio.gather(*(client() for _ in range(width)))
+    return replies
+
+
+async def warm_up(opened, target, bodies, width, seconds):
+    """Load that counts for nothing."""
+    over = asyncio.Event()
+    asyncio.get_running_loop().call_later(seconds, over.set)
+    return await keep_asking(opened, target, bodies, width, over)
+
+
+async def open_loop(opened, target, bodies, rate, seconds, seed):
+    """Asks so many times in a second, at random moments, whatever becomes of it; the replies, once all are there."""
+    choice = random.Random(seed)
+    rest = itertools.cycle(bodies)
+    tasks = []
+    due = time.monotonic()
+    end = due + seconds
+    while (due := due + choice.expovariate(rate)) < end:
+        await asyncio.sleep(max(0, due - time.monotonic()))
+        tasks.append(asyncio.create_task(ask(opened, target, next(rest))))
+    return await asyncio.gather(*tasks)
