@@ -127,10 +127,15 @@ let package = Package(
             "ModelServer",
             [
                 "Pipeline", "StageSupport", "Coordination", "MLflowClient", "ObjectStorage", "HTTPTransport",
-                "ChildProcess", log,
+                "ChildProcess", "LocalStack", log,
             ]),
 
-        library("Rollouts", ["Pipeline", "Ledger", "MLflowClient", log]),
+        library(
+            "Rollouts",
+            [
+                "Pipeline", "Ledger", "Coordination", "MLflowClient", "ObjectStorage", "HTTPTransport", "StageSupport",
+                log,
+            ]),
 
         // The servers of a machine without containers, for `martlet up` and for the tests.
         library("ChildProcess", ["CLinux"]),
@@ -170,7 +175,7 @@ let package = Package(
                 "IngestStage", "ModelStages", "RegisterStage", "NotifyStage", "StageSupport", "WorkerRuntime",
                 "Rollouts", "ModelServer", "Coordination", "RedisClient", "Configuration", "Pipeline", "Ledger",
                 "PostgresClient", "ObjectStorage", "MLflowClient",
-                "HTTPTransport", "ChildProcess", "TestServers", log, crypto,
+                "HTTPTransport", "ChildProcess", "LocalStack", "TestServers", "TestPeers", log, crypto,
             ], resources: [.copy("Peers")]),
         tests("ConfigurationTests", ["Configuration", "Pipeline", log]),
         tests(

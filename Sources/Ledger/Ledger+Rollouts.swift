@@ -104,6 +104,21 @@ extension Ledger {
         }
     }
 
+    /// Keeps what both versions lost on a held-out answer; who comes second changes nothing.
+    package func addRolloutProbe(_ id: String, _ probe: RolloutProbe) async throws {
+        _ = try await postgres.query(
+            SQL.rollouts["add_probe"],
+            [.text(id), .int(Int64(probe.example)), .double(probe.candidate), .double(probe.baseline)])
+    }
+
+    package func rolloutProbes(_ id: String) async throws -> [RolloutProbe] {
+        try await postgres.query(SQL.rollouts["probes"], [.text(id)]).map { row in
+            RolloutProbe(
+                example: try row["example", as: Int.self], candidate: try row["candidate", as: Double.self],
+                baseline: try row["baseline", as: Double.self])
+        }
+    }
+
     /// Has those told of a rollout's end that were not told yet, under the rollout's lock, so that of several processes
     /// one does.
     /// - Parameter tell: gets the rollout, who was told, and how often that was tried; says who was told then, and after how

@@ -27,6 +27,7 @@ package actor ModelServer {
     private let configuration: ServingConfiguration
     private let registry: Registry
     private let cache: ModelCache
+    private var engines: EngineList?
     private let coordinator: Coordinator
     private let transport: HTTPTransport
     private let log: Logger
@@ -57,6 +58,7 @@ package actor ModelServer {
         registry = Registry(
             mlflow: mlflow, model: configuration.model, aliases: configuration.aliases,
             memory: configuration.state + "/served.json")
+        engines = EngineList(folder: configuration.state, log: log)
         cache = ModelCache(directory: configuration.state + "/models", storage: storage)
     }
 
@@ -81,14 +83,17 @@ package actor ModelServer {
 
     /// Serves until it is cancelled; then the engines drain and end.
     package func run() async {
+        await engines?.sweep()
         while !Task.isCancelled {
             await look()
             await reconcile()
             await announceAll()
             remember()
+            engines?.set(processes)
             try? await Task.sleep(for: configuration.interval)
         }
         await stop()
+        engines?.set(processes)
     }
 
     // MARK: What is wanted
@@ -170,6 +175,7 @@ package actor ModelServer {
             let id = "\(configuration.model)-\(version.version)-\(engine.port)@\(Self.host)-\(getpid())"
             log.notice("engine starts", metadata: ["version": "\(version.version)", "port": "\(engine.port)"])
             members[version] = Member(engine: engine, id: id, since: Self.now, stage: .starting, work: nil)
+            engines?.set(processes)
             // Unstructured: an engine starts, serves and ends beside the others, for longer than this call.
             members[version]?.work = Task { await self.accompany(engine, version) }
         } catch {

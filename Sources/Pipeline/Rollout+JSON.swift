@@ -3,10 +3,12 @@ extension RolloutPolicy {
         .object([
             "steps": .array(steps.map(JSONValue.double)), "minimum_samples": .int(Int64(minimumSamples)),
             "minimum_seconds": .double(minimumSeconds), "deadline_seconds": .double(deadline), "alpha": .double(alpha),
+            "probes": .int(Int64(probes)),
             "margins": .object([
                 "errors": .double(margins.errors), "empty": .double(margins.empty),
                 "truncated": .double(margins.truncated), "first_token": .double(margins.firstToken),
                 "per_token": .double(margins.perToken), "length": .double(margins.length),
+                "quality": .double(margins.quality),
             ]),
         ])
     }
@@ -19,6 +21,7 @@ extension RolloutPolicy {
         if let value = json["minimum_seconds"]?.doubleValue { minimumSeconds = value }
         if let value = json["deadline_seconds"]?.doubleValue { deadline = value }
         if let value = json["alpha"]?.doubleValue { alpha = value }
+        if let value = json["probes"]?.doubleValue { probes = Int(exactly: value) ?? -1 }
         let margins = json["margins"]
         func margin(_ name: String, _ standard: Double) -> Double { margins?[name]?.doubleValue ?? standard }
         self.margins.errors = margin("errors", self.margins.errors)
@@ -27,12 +30,13 @@ extension RolloutPolicy {
         self.margins.firstToken = margin("first_token", self.margins.firstToken)
         self.margins.perToken = margin("per_token", self.margins.perToken)
         self.margins.length = margin("length", self.margins.length)
+        self.margins.quality = margin("quality", self.margins.quality)
     }
 
     /// What is wrong with a policy as somebody wrote it; nil when nothing is.
     package static func problem(in json: JSONValue) -> String? {
-        let numbers = ["minimum_samples", "minimum_seconds", "deadline_seconds", "alpha"]
-        let margins = ["errors", "empty", "truncated", "first_token", "per_token", "length"]
+        let numbers = ["minimum_samples", "minimum_seconds", "deadline_seconds", "alpha", "probes"]
+        let margins = ["errors", "empty", "truncated", "first_token", "per_token", "length", "quality"]
         for (name, value) in json.objectValue ?? [:] {
             switch name {
             case "enabled": continue

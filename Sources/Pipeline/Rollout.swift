@@ -9,6 +9,8 @@ package struct RolloutPolicy: Hashable, Sendable {
     package var deadline = 3_600.0
     /// The probability of a wrong verdict, of each metric, over the whole rollout.
     package var alpha = 0.01
+    /// Held-out answers on which both versions are compared; 0 for none.
+    package var probes = 48
     /// How much worse the new version may be.
     package var margins = RolloutMargins()
 
@@ -30,8 +32,10 @@ package struct RolloutPolicy: Hashable, Sendable {
             return "the deadline must be after the minimum time, and within 10000000 seconds"
         }
         if !(alpha > 0 && alpha < 0.5) { return "alpha must be between 0 and 0.5" }
+        if !(0...10_000).contains(probes) { return "there may be from 0 to 10000 probes" }
         let all = [
-            margins.errors, margins.empty, margins.truncated, margins.firstToken, margins.perToken, margins.length,
+            margins.quality, margins.errors, margins.empty, margins.truncated, margins.firstToken, margins.perToken,
+            margins.length,
         ]
         if all.contains(where: { !($0 > 0 && $0 <= 1_000) }) { return "margins must be above 0, and 1000 at most" }
         return nil
@@ -50,6 +54,8 @@ package struct RolloutMargins: Hashable, Sendable {
     package var perToken = 0.3
     /// Of the answers' length, in either direction.
     package var length = 0.5
+    /// Of the loss on held-out answers, in nats a token, added: 0.1 is a perplexity higher by a tenth.
+    package var quality = 0.1
 
     package init() {}
 }
@@ -105,6 +111,20 @@ package struct Rollout: Hashable, Sendable {
 
     /// The part of the requests that the candidate gets.
     package var share: Double { state.isOver ? 0 : policy.steps[min(step, policy.steps.count - 1)] }
+}
+
+/// What two versions lose on one held-out answer, in nats a token.
+package struct RolloutProbe: Hashable, Sendable {
+    /// Its number among the held-out answers.
+    package var example: Int
+    package var candidate: Double
+    package var baseline: Double
+
+    package init(example: Int, candidate: Double, baseline: Double) {
+        self.example = example
+        self.candidate = candidate
+        self.baseline = baseline
+    }
 }
 
 /// What one version did with requests of one size.

@@ -7,6 +7,8 @@ package import Pipeline
 package struct RolloutController: Sendable {
     private let ledger: Ledger
     private let mlflow: MLflowClient
+    /// Nil where engines are not asked.
+    private let quality: QualityWatch?
     private let log: Logger
 
     private static let interval = Duration.seconds(1)
@@ -14,9 +16,10 @@ package struct RolloutController: Sendable {
     /// The alias of the version that serves.
     private static let championAlias = "champion"
 
-    package init(ledger: Ledger, mlflow: MLflowClient, logger: Logger) {
+    package init(ledger: Ledger, mlflow: MLflowClient, quality: QualityWatch? = nil, logger: Logger) {
         self.ledger = ledger
         self.mlflow = mlflow
+        self.quality = quality
         log = logger
     }
 
@@ -54,7 +57,8 @@ package struct RolloutController: Sendable {
 
     /// One look at one rollout.
     package func look(at rollout: Rollout) async throws {
-        let judgement = try await judge(rollout)
+        let known = try await quality?.look(at: rollout) ?? .unknown
+        let judgement = try await judge(rollout, quality: known)
         let age = rollout.stepStartedAt.duration(to: .now)
         switch judgement.verdict {
         case .inconclusive:
@@ -73,7 +77,9 @@ package struct RolloutController: Sendable {
     }
 
     /// What can be said of it now.
-    package func judge(_ rollout: Rollout) async throws -> RolloutJudge.Judgement {
+    package func judge(
+        _ rollout: Rollout, quality: RolloutJudge.Quality = .unknown
+    ) async throws -> RolloutJudge.Judgement {
         let sums = try await ledger.rolloutSums(rollout.id)
         var candidate: [Int: RolloutSums] = [:]
         var baseline: [Int: RolloutSums] = [:]
@@ -91,7 +97,8 @@ package struct RolloutController: Sendable {
         }
         let age = Double(Timestamp.now.microseconds - rollout.stepStartedAt.microseconds) / 1e6
         return RolloutJudge.judge(
-            rollout.policy, candidate: candidate, baseline: baseline, stepSamples: samples, stepSeconds: age)
+            rollout.policy, candidate: candidate, baseline: baseline, stepSamples: samples, stepSeconds: age,
+            quality: quality)
     }
 
     private func advance(_ rollout: Rollout, _ judgement: RolloutJudge.Judgement) async throws {

@@ -32,16 +32,27 @@ package enum RolloutJudge {
         package var summary: String
     }
 
+    /// What is known of the versions' quality.
+    package enum Quality: Hashable, Sendable {
+        /// There are no held-out answers, or the engines cannot be asked for them.
+        case unknown
+        /// - Parameter count: how many probes there will be.
+        case probes([RolloutProbe], of: Int)
+    }
+
     /// - Parameters:
     ///   - candidate: by stratum.
     ///   - baseline: by stratum.
     ///   - stepSamples: answers of the candidate in this step.
     ///   - stepSeconds: since this step began.
+    ///   - quality: over all steps.
     package static func judge(
         _ policy: RolloutPolicy, candidate: [Int: RolloutSums], baseline: [Int: RolloutSums], stepSamples: Int,
-        stepSeconds: Double
+        stepSeconds: Double, quality: Quality = .unknown
     ) -> Judgement {
-        let findings = metrics(policy).compactMap { finding($0, policy, candidate, baseline) }
+        var findings = metrics(policy).compactMap { finding($0, policy, candidate, baseline) }
+        let served = findings.count
+        if let finding = finding(quality, policy) { findings.append(finding) }
         let failed = findings.filter { $0.verdict == .fail }
         if let worst = failed.first {
             // What is certain needs no minimum: a broken version goes at once.
@@ -60,9 +71,10 @@ package enum RolloutJudge {
         if let open = findings.first(where: { $0.verdict == .inconclusive }) {
             return Judgement(verdict: .inconclusive, findings: findings, summary: describe(open))
         }
-        guard !findings.isEmpty else {
+        guard served > 0 else {
             return Judgement(
-                verdict: .inconclusive, findings: [], summary: "the versions have no sizes of prompts in common yet")
+                verdict: .inconclusive, findings: findings,
+                summary: "the versions have no sizes of prompts in common yet")
         }
         return Judgement(verdict: .pass, findings: findings, summary: "no metric is worse by more than its margin")
     }
@@ -72,6 +84,8 @@ package enum RolloutJudge {
         static let rateMixture = 0.05
         /// Samples of each version from which a variance is taken for known.
         static let fewestTimes = 20
+        /// Probes from which their variance is taken for known: as they are pairs, it is smaller.
+        static let fewestProbes = 10
 
         var name: String
         /// Of one arm's sums.
@@ -141,6 +155,33 @@ package enum RolloutJudge {
             baseline: means.old, interval: interval, margin: margin,
             candidateSamples: strata.reduce(0) { $0 + $1.new.count },
             baselineSamples: strata.reduce(0) { $0 + $1.old.count })
+    }
+
+    /// Differences on the same answers, so that hard ones weigh on both alike.
+    private static func finding(_ quality: Quality, _ policy: RolloutPolicy) -> Finding? {
+        guard case .probes(let probes, let total) = quality, total > 0 else { return nil }
+        var (differences, new, old) = (Moments(), Moments(), Moments())
+        for probe in probes {
+            differences.add(probe.candidate - probe.baseline)
+            new.add(probe.candidate)
+            old.add(probe.baseline)
+        }
+        let margin = policy.margins.quality
+        let interval = ConfidenceSequence(
+            difference: differences.mean, variance: differences.variance / Double(max(1, differences.count)),
+            mixture: margin, alpha: policy.alpha)
+        let verdict: Verdict
+        if differences.count >= total {
+            // All there are were asked: their mean is no estimate any more.
+            verdict = differences.mean > margin ? .fail : .pass
+        } else if differences.count < min(total, Metric.fewestProbes) {
+            verdict = .inconclusive
+        } else {
+            verdict = interval.lower > margin ? .fail : interval.upper < margin ? .pass : .inconclusive
+        }
+        return Finding(
+            metric: "answer_loss", verdict: verdict, candidate: new.mean, baseline: old.mean, interval: interval,
+            margin: margin, candidateSamples: new.count, baselineSamples: old.count)
     }
 
     /// The variance of a mean. Of a rate that is 0 or 1 so far the sample's own says that it is certain; one more success

@@ -36,7 +36,7 @@ import Testing
                 "ALTER TABLE martlet.tasks ADD CONSTRAINT tasks_run_id_fkey "
                     + "FOREIGN KEY (run_id) REFERENCES martlet.runs (id) ON DELETE CASCADE",
                 "CREATE INDEX events_by_run ON martlet.events (run_id)",
-                "DROP TABLE martlet.batch_parts, martlet.batches, martlet.files, martlet.rollout_verdicts, martlet.rollout_sums, martlet.rollouts, martlet.usage_journals, "
+                "DROP TABLE martlet.batch_parts, martlet.batches, martlet.files, martlet.rollout_probes, martlet.rollout_verdicts, martlet.rollout_sums, martlet.rollouts, martlet.usage_journals, "
                     + "martlet.usage, martlet.api_keys",
                 "DELETE FROM martlet.migrations WHERE version > 1",
             ] { try await client.query(statement) }

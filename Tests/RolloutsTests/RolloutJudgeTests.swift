@@ -57,6 +57,51 @@ import Testing
         return (.inconclusive, requests, "")
     }
 
+    /// Probes of which the candidate loses so much more on average.
+    private static func probes(_ count: Int, worse: Double, noise: Double = 0.2) -> [RolloutProbe] {
+        var generator = SeededGenerator(state: 11)
+        return (0..<count).map { index in
+            // Answers differ far more among each other than the versions do on one of them.
+            let hardness = Double.random(in: 1..<5, using: &generator)
+            let own = worse + Double.random(in: -noise..<noise, using: &generator)
+            return RolloutProbe(example: index, candidate: hardness + own, baseline: hardness)
+        }
+    }
+
+    private static func quality(_ probes: [RolloutProbe], of total: Int) -> RolloutJudge.Verdict? {
+        let judgement = RolloutJudge.judge(
+            RolloutPolicy(), candidate: [:], baseline: [:], stepSamples: 1_000, stepSeconds: 1_000,
+            quality: .probes(probes, of: total))
+        return judgement.findings.first { $0.metric == "answer_loss" }?.verdict
+    }
+
+    @Test func qualityIsComparedOnTheSameAnswers() {
+        #expect(Self.quality(Self.probes(9, worse: 8), of: 48) == .inconclusive)
+        // Garbage is known after a few answers; what is as good takes some more.
+        #expect(Self.quality(Self.probes(10, worse: 8), of: 48) == .fail)
+        #expect(Self.quality(Self.probes(47, worse: 0, noise: 0.05), of: 48) == .pass)
+        #expect(Self.quality(Self.probes(10, worse: 0.1), of: 48) == .inconclusive)
+        // All there are leave nothing to estimate.
+        #expect(Self.quality(Self.probes(12, worse: 0.02), of: 12) == .pass)
+        #expect(Self.quality(Self.probes(12, worse: 0.3), of: 12) == .fail)
+        #expect(Self.quality([], of: 0) == nil)
+    }
+
+    @Test func aVersionThatAnswersWellAndFalselyFails() {
+        var generator = SeededGenerator(state: 3)
+        var (new, old): ([Int: RolloutSums], [Int: RolloutSums]) = ([:], [:])
+        Version().serve(500, into: &new, &generator)
+        Version().serve(500, into: &old, &generator)
+        func judge(_ quality: RolloutJudge.Quality) -> RolloutJudge.Judgement {
+            RolloutJudge.judge(
+                RolloutPolicy(), candidate: new, baseline: old, stepSamples: 500, stepSeconds: 100, quality: quality)
+        }
+        #expect(judge(.unknown).verdict == .pass)
+        let failed = judge(.probes(Self.probes(20, worse: 3), of: 48))
+        #expect(failed.verdict == .fail && failed.summary.hasPrefix("answer_loss"))
+        #expect(judge(.probes([], of: 48)).verdict == .inconclusive)
+    }
+
     @Test func anEqualVersionPasses() {
         let result = Self.decide(Version())
         #expect(result.verdict == .pass && result.requests >= RolloutPolicy().minimumSamples, "\(result)")

@@ -1,7 +1,9 @@
+import ChildProcess
 import Coordination
 import Foundation
 import Glibc
 import HTTPTransport
+import LocalStack
 import Logging
 import MLflowClient
 import ObjectStorage
@@ -110,6 +112,42 @@ import Testing
 
     private static func eventually(_ condition: () async throws -> Bool) async throws {
         while try await !condition() { try await Task.sleep(for: .milliseconds(50)) }
+    }
+
+    /// An engine holds the memory of a whole model: it must not outlive a model server that is killed, and then another.
+    @Test(.timeLimit(.minutes(4)))
+    func whatAKilledServerLeftIsEnded() async throws {
+        try await Self.with { place in
+            let (dead, engine, other) = (
+                try ChildProcess.spawn("/bin/sleep", arguments: ["600"], environment: [:]),
+                try ChildProcess.spawn("/bin/sleep", arguments: ["600"], environment: [:]),
+                try ChildProcess.spawn("/bin/sleep", arguments: ["600"], environment: [:])
+            )
+            let folder = place.bench.folder + "/serving/engines"
+            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+            func keep(server: pid_t, engine: pid_t) throws {
+                let identities = try #require([server, engine].map(ProcessIdentity.of) as? [ProcessIdentity])
+                let texts = try identities.map { String(decoding: try JSONEncoder().encode($0), as: UTF8.self) }
+                try Data("{\"server\":\(texts[0]),\"engines\":[\(texts[1])]}".utf8)
+                    .write(to: URL(filePath: "\(folder)/\(server).json"))
+            }
+            try keep(server: dead.pid, engine: engine.pid)
+            // One whose server lives is its business.
+            try keep(server: getpid(), engine: other.pid)
+            dead.signal(SIGKILL)
+            await dead.wait()
+            let version = try await place.register("A", aliases: ["champion"])
+            try await place.serving { server in
+                while try await place.ready()[version] == nil { try await Task.sleep(for: .milliseconds(50)) }
+                #expect(engine.exitStatus != nil && other.exitStatus == nil)
+                #expect(!FileManager.default.fileExists(atPath: "\(folder)/\(dead.pid).json"))
+                let own = try Data(contentsOf: URL(filePath: "\(folder)/\(getpid()).json"))
+                let engines = await server.processes
+                #expect(String(decoding: own, as: UTF8.self).contains("\"pid\":\(engines[0])"))
+            }
+            #expect(!FileManager.default.fileExists(atPath: "\(folder)/\(getpid()).json"))
+            await other.terminate(grace: .seconds(1), wholeGroup: false)
+        }
     }
 
     @Test(.timeLimit(.minutes(4)))

@@ -1,9 +1,13 @@
+import Coordination
 import Ledger
 import Logging
 import MLflowClient
 import Pipeline
+import RedisClient
 import Rollouts
 import StageSupport
+import TestPeers
+import TestServers
 import Testing
 
 /// The controller between the real ledger and the real registry.
@@ -134,6 +138,63 @@ import Testing
             _ = try await totals.write(after: written)
             let later = try await mlflow.modelVersion(name: bench.name, version: "1")
             #expect(later?.tags["martlet.usage.requests"] == "6")
+        }
+    }
+
+    /// An engine that says how likely it finds a text, as vLLM does.
+    private static func engine(_ likelihood: String) -> @Sendable (WirePeer) async throws -> Void {
+        { peer in
+            while true {
+                let (head, body) = try await peer.readRequest()
+                let request = try JSONValue(json: Array(body.utf8))
+                if head.hasPrefix("POST /tokenize ") {
+                    #expect(request["messages"]?.arrayValue?.count == 2)
+                    try await peer.answer(#"{"count":2,"tokens":[1,2]}"#)
+                    continue
+                }
+                #expect(request["continue_final_message"] == .bool(true))
+                #expect(request["messages"]?.arrayValue?.last?["role"] == "assistant")
+                // The question's tokens do not count, however unlikely they are.
+                let tokens = [
+                    "null", #"{"7":{"logprob":-30.0}}"#, #"{"8":{"logprob":\#(likelihood)}}"#,
+                    #"{"9":{"logprob":\#(likelihood)}}"#,
+                ]
+                try await peer.answer(#"{"choices":[],"prompt_logprobs":[\#(tokens.joined(separator: ","))]}"#)
+            }
+        }
+    }
+
+    @Test(.timeLimit(.minutes(4)), arguments: [("-2.5", 2.5), ("NaN", 50.0)])
+    func versionsAreComparedOnHeldOutAnswers(likelihood: String, loss: Double) async throws {
+        try await Self.with { bench, ledger, mlflow, _ in
+            try await ScriptedUpstream.with(Self.engine(likelihood)) { new in
+                try await ScriptedUpstream.with(Self.engine("-1.5")) { old in
+                    let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+                    let redis = RedisClient(
+                        configuration: try RedisConfiguration(url: try await TestServers.shared.redis()), logger: quiet)
+                    let coordinator = Coordinator(redis: redis, namespace: bench.name, logger: quiet)
+                    for (version, port) in [("2", new.port), ("1", old.port)] {
+                        try await coordinator.announce(
+                            ReplicaRecord(
+                                id: version, model: bench.name, version: version, aliases: [], host: "127.0.0.1",
+                                port: port, servedName: bench.name, maximumInFlight: 1, state: .ready, since: 0))
+                    }
+                    let examples = (0..<3).map { HeldOutPrompts.Example(system: "s", question: "q\($0)", answer: "a") }
+                    let watch = QualityWatch(
+                        ledger: ledger, mlflow: mlflow, prompts: { _, count in Array(examples.prefix(count)) },
+                        probe: QualityProbe(coordinator: coordinator, transport: bench.transport, credential: nil),
+                        logger: quiet)
+                    let controller = RolloutController(ledger: ledger, mlflow: mlflow, quality: watch, logger: quiet)
+                    for _ in 0..<3 {
+                        for rollout in try await ledger.rolloutsAlive() { try await controller.look(at: rollout) }
+                    }
+                    let probes = try await ledger.rolloutProbes("r")
+                    #expect(probes == (0..<3).map { RolloutProbe(example: $0, candidate: loss, baseline: 1.5) })
+                    let ended = try #require(try await Self.rollout(ledger))
+                    #expect(ended.state == .rolledBack && ended.reason?.hasPrefix("answer_loss") == true)
+                    await redis.close()
+                }
+            }
         }
     }
 }

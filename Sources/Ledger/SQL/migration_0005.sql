@@ -70,3 +70,12 @@ ALTER TABLE martlet.rollouts
 COMMENT ON COLUMN martlet.rollouts.tell_at IS 'When those are told that were not told yet; infinity when that is over.';
 UPDATE martlet.rollouts SET tell_at = 'infinity' WHERE finished_at IS NOT NULL;
 CREATE INDEX rollouts_to_tell ON martlet.rollouts (tell_at) WHERE finished_at IS NOT NULL AND tell_at < 'infinity';
+
+CREATE TABLE martlet.rollout_probes (
+    rollout_id  text NOT NULL REFERENCES martlet.rollouts (id) ON DELETE CASCADE,
+    example     integer NOT NULL,
+    candidate   double precision NOT NULL,
+    baseline    double precision NOT NULL,
+    PRIMARY KEY (rollout_id, example)
+);
+COMMENT ON TABLE martlet.rollout_probes IS 'What both versions lose on held-out answers, in nats a token.';

@@ -73,3 +73,10 @@ SET told = $2::text[], tell_attempts = tell_attempts + 1,
     tell_at = CASE WHEN $3::double precision IS NULL THEN 'infinity'
                    ELSE clock_timestamp() + make_interval(secs => $3::double precision) END
 WHERE id = $1;
+
+-- name: add_probe
+INSERT INTO martlet.rollout_probes (rollout_id, example, candidate, baseline) VALUES ($1, $2, $3, $4)
+ON CONFLICT (rollout_id, example) DO NOTHING;
+
+-- name: probes
+SELECT example, candidate, baseline FROM martlet.rollout_probes WHERE rollout_id = $1 ORDER BY example;

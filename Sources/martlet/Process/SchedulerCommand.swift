@@ -62,7 +62,17 @@ struct SchedulerCommand: AsyncParsableCommand {
             }
             let transport = services.transport()
             let controller = try settings.mlflow.map { _ in
-                RolloutController(ledger: ledger, mlflow: try services.mlflow(transport), logger: logger)
+                let mlflow = try services.mlflow(transport)
+                let quality = try settings.s3.endpoint.map { _ in
+                    let prompts = HeldOutPrompts(ledger: ledger, storage: try services.storage(transport))
+                    return QualityWatch(
+                        ledger: ledger, mlflow: mlflow,
+                        prompts: { try await prompts.examples(of: $0, count: $1) },
+                        probe: QualityProbe(
+                            coordinator: coordinator, transport: transport,
+                            credential: settings.gateway.upstreamKey?.value), logger: logger)
+                }
+                return RolloutController(ledger: ledger, mlflow: mlflow, quality: quality, logger: logger)
             }
             let totals = try settings.mlflow.map { _ in
                 UsageTotals(ledger: ledger, mlflow: try services.mlflow(transport), logger: logger)

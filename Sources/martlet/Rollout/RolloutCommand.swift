@@ -129,6 +129,9 @@ struct RolloutStartCommand: AsyncParsableCommand {
     @Option(help: "Seconds after which a step that is undecided is rolled back.")
     var deadline = 3_600.0
 
+    @Option(help: "Held-out answers on which both versions are compared; 0 for none.")
+    var probes = 48
+
     func run() async throws {
         try await ExitCodes.guarding {
             let tools = try RolloutTools(global)
@@ -137,6 +140,7 @@ struct RolloutStartCommand: AsyncParsableCommand {
             policy.minimumSamples = minimumSamples
             policy.minimumSeconds = minimumSeconds
             policy.deadline = deadline
+            policy.probes = probes
             if let problem = policy.problem { throw ValidationError("the policy cannot be used: \(problem)") }
             guard let champion = try await tools.mlflow.modelVersion(name: model, alias: "champion") else {
                 throw LedgerError.noAlias("champion", model: model)
