@@ -42,11 +42,11 @@ package struct BatchRunner: Sendable {
         await withTaskGroup(of: Void.self) { group in
             group.addTask {
                 await repeating("looking for batches") {
-                    guard let batch = try await ledger.claimBatch(holder: name, seconds: configuration.lease) else {
-                        return false
+                    if let batch = try await ledger.claimBatch(holder: name, seconds: configuration.lease) {
+                        await tend(batch)
+                        return true
                     }
-                    await tend(batch)
-                    return true
+                    return try await tidy()
                 }
             }
             for _ in 0..<Self.parts {
@@ -148,8 +148,14 @@ package struct BatchRunner: Sendable {
                 batch.id, holder: name, status: status, output: output, errors: errors, unanswered: unanswered)
         else { return }
         logger.info("batch \(status.rawValue)", metadata: ["unanswered": "\(unanswered)"])
-        // What remains of them costs space only.
-        _ = try? await store.client.deletePrefix(bucket: store.bucket, prefix: store.prefix(batch: batch.id))
+    }
+
+    /// Removes what the parts of a batch wrote that is over. Whoever does it: once more does no harm.
+    private func tidy() async throws -> Bool {
+        guard let id = try await ledger.endedBatchWithParts() else { return false }
+        _ = try await store.client.deletePrefix(bucket: store.bucket, prefix: store.prefix(batch: id))
+        try await ledger.dropParts(of: id)
+        return true
     }
 
     private func key(_ batch: Batch, _ part: StoredPart, isErrors: Bool) -> String {

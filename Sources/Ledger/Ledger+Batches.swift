@@ -195,7 +195,6 @@ extension Ledger {
                         .int(file.bytes), .text(file.sha256),
                     ])
             }
-            _ = try await connection.query(SQL.batches["drop_parts"], [.text(id)])
             return true
         }
     }
@@ -248,6 +247,16 @@ extension Ledger {
 
     /// Undoes the transaction in which it is thrown.
     private struct PartLost: Error {}
+
+    /// A batch that is over and whose parts are still there.
+    package func endedBatchWithParts() async throws -> String? {
+        try await postgres.query(SQL.batches["ended_with_parts"], []).first?["batch", as: String.self]
+    }
+
+    /// Forgets a batch's parts; what they wrote is the caller's to remove, before.
+    package func dropParts(of batch: String) async throws {
+        _ = try await postgres.query(SQL.batches["drop_parts"], [.text(batch)])
+    }
 
     package func parts(of batch: String) async throws -> [StoredPart] {
         try await postgres.query(SQL.batches["parts"], [.text(batch)]).map { row in

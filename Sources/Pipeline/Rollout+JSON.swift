@@ -1,7 +1,8 @@
 extension RolloutPolicy {
     package var json: JSONValue {
         .object([
-            "steps": .array(steps.map(JSONValue.double)), "minimum_samples": .int(Int64(minimumSamples)),
+            "steps": .array(steps.map(JSONValue.double)), "mirror": .double(mirror),
+            "minimum_samples": .int(Int64(minimumSamples)),
             "minimum_seconds": .double(minimumSeconds), "deadline_seconds": .double(deadline), "alpha": .double(alpha),
             "probes": .int(Int64(probes)),
             "margins": .object([
@@ -17,6 +18,7 @@ extension RolloutPolicy {
     package init(json: JSONValue) {
         self.init()
         if let steps = json["steps"]?.arrayValue?.compactMap(\.doubleValue), !steps.isEmpty { self.steps = steps }
+        if let value = json["mirror"]?.doubleValue { mirror = value }
         if let value = json["minimum_samples"]?.doubleValue { minimumSamples = Int(exactly: value) ?? -1 }
         if let value = json["minimum_seconds"]?.doubleValue { minimumSeconds = value }
         if let value = json["deadline_seconds"]?.doubleValue { deadline = value }
@@ -35,7 +37,7 @@ extension RolloutPolicy {
 
     /// What is wrong with a policy as somebody wrote it; nil when nothing is.
     package static func problem(in json: JSONValue) -> String? {
-        let numbers = ["minimum_samples", "minimum_seconds", "deadline_seconds", "alpha", "probes"]
+        let numbers = ["mirror", "minimum_samples", "minimum_seconds", "deadline_seconds", "alpha", "probes"]
         let margins = ["errors", "empty", "truncated", "first_token", "per_token", "length", "quality"]
         for (name, value) in json.objectValue ?? [:] {
             switch name {

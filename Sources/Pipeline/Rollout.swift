@@ -2,6 +2,8 @@
 package struct RolloutPolicy: Hashable, Sendable {
     /// Parts of the requests, from 0 to 1, growing; the last one is 1.
     package var steps: [Double] = [0.01, 0.05, 0.25, 0.5, 1]
+    /// The part of the requests whose copies the new version answers, for nobody, in a step before the first; 0 for none.
+    package var mirror = 0.0
     /// Answers of the new version that a step needs at least, and seconds that it takes at least: both.
     package var minimumSamples = 100
     package var minimumSeconds = 60.0
@@ -15,6 +17,9 @@ package struct RolloutPolicy: Hashable, Sendable {
     package var margins = RolloutMargins()
 
     package init() {}
+
+    /// The part of the requests that the new version answers, in every step: none in the one with copies.
+    package var shares: [Double] { mirror > 0 ? [0] + steps : steps }
 
     /// Seconds.
     private static let longest = 1e7
@@ -32,6 +37,7 @@ package struct RolloutPolicy: Hashable, Sendable {
             return "the deadline must be after the minimum time, and within 10000000 seconds"
         }
         if !(alpha > 0 && alpha < 0.5) { return "alpha must be between 0 and 0.5" }
+        if !(mirror >= 0 && mirror <= 1) { return "the mirrored part must be from 0 to 1" }
         if !(0...10_000).contains(probes) { return "there may be from 0 to 10000 probes" }
         let all = [
             margins.quality, margins.errors, margins.empty, margins.truncated, margins.firstToken, margins.perToken,
@@ -110,7 +116,13 @@ package struct Rollout: Hashable, Sendable {
     }
 
     /// The part of the requests that the candidate gets.
-    package var share: Double { state.isOver ? 0 : policy.steps[min(step, policy.steps.count - 1)] }
+    package var share: Double { state.isOver ? 0 : reached }
+
+    /// The part that it has in its step, over or not.
+    package var reached: Double { policy.shares[min(step, policy.shares.count - 1)] }
+
+    /// The part of the requests whose copies the candidate answers.
+    package var mirrored: Double { !state.isOver && step == 0 ? policy.mirror : 0 }
 }
 
 /// What two versions lose on one held-out answer, in nats a token.

@@ -29,7 +29,7 @@ package struct RolloutNotice: Hashable, Notification {
             "outcome": .string(rollout.state.rawValue), "reason": rollout.reason.map { .string($0) } ?? .null,
             "started_at": .string(rollout.startedAt.description),
             "finished_at": rollout.finishedAt.map { .string($0.description) } ?? .null,
-            "share": .double(reached), "links": .array([["title": "Model version", "url": .string(link)]]),
+            "share": .double(rollout.reached), "links": .array([["title": "Model version", "url": .string(link)]]),
         ])
     }
 
@@ -53,7 +53,8 @@ package struct RolloutNotice: Hashable, Notification {
 
     private var details: [String] {
         var lines = [
-            "Rollout   \(rollout.id)", "Outcome   \(rollout.state.rawValue) at \(NumberText.short(reached * 100)) %",
+            "Rollout   \(rollout.id)",
+            "Outcome   \(rollout.state.rawValue) at \(NumberText.short(rollout.reached * 100)) %",
             "Instead   version \(rollout.baseline)", "Started   \(rollout.startedAt)",
         ]
         if let end = rollout.finishedAt {
@@ -65,7 +66,4 @@ package struct RolloutNotice: Hashable, Notification {
     }
 
     private var link: String { "models:/\(rollout.model)/\(rollout.candidate)" }
-
-    /// The part of the requests that it had in the end.
-    private var reached: Double { rollout.policy.steps[min(rollout.step, rollout.policy.steps.count - 1)] }
 }

@@ -68,7 +68,7 @@ package struct RolloutController: Sendable {
                 summary: "undecided for \(NumberText.duration(seconds: rollout.policy.deadline)): \(judgement.summary)")
         case .fail: try await end(rollout, judgement, action: "roll_back", summary: judgement.summary)
         case .pass:
-            if rollout.step + 1 < rollout.policy.steps.count {
+            if rollout.step + 1 < rollout.policy.shares.count {
                 try await advance(rollout, judgement)
             } else {
                 try await promote(rollout, judgement)
@@ -103,7 +103,7 @@ package struct RolloutController: Sendable {
 
     private func advance(_ rollout: Rollout, _ judgement: RolloutJudge.Judgement) async throws {
         let next = rollout.step + 1
-        let share = NumberText.short(rollout.policy.steps[next] * 100)
+        let share = NumberText.short(rollout.policy.shares[next] * 100)
         let change = RolloutChange(
             effect: .step(next), verdict: judgement.verdict.rawValue, action: "advance",
             summary: "\(judgement.summary); on to \(share) %", evidence: judgement.json)

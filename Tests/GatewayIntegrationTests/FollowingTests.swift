@@ -138,4 +138,56 @@ import Testing
             }
         }
     }
+
+    /// In its first step a version may answer copies only: nobody gets its answers, nobody pays, and the judge sees them.
+    @Test func copiesAreAnsweredForNobody() async throws {
+        let copies = Progress()
+        let candidate: @Sendable (WirePeer) async throws -> Void = { peer in
+            while true {
+                let (head, body) = try await peer.readRequest()
+                guard head.hasPrefix("POST") else {
+                    try await peer.answer("{}")
+                    continue
+                }
+                #expect(body.contains(#""content":"hi""#) && !head.lowercased().contains("alice"))
+                copies.add()
+                try await peer.answer(
+                    #"{"choices":[{"message":{"content":"new"}}],"usage":{"prompt_tokens":3,"completion_tokens":7}}"#)
+            }
+        }
+        try await Bench.with { bench in
+            try await ScriptedUpstream.with(modelServer) { old in
+                try await ScriptedUpstream.with(candidate) { new in
+                    try await bench.makeKey("alice")
+                    var policy = RolloutPolicy()
+                    policy.steps = [0.5, 1]
+                    policy.mirror = 1
+                    try await bench.ledger.startRollout(
+                        id: "r", model: "m", candidate: "2", baseline: "1", policy: policy, actor: "test")
+                    try await bench.coordinator.announce(
+                        ReplicaRecord(
+                            id: "new", model: "m", version: "2", aliases: ["challenger"], host: "127.0.0.1",
+                            port: new.port, servedName: "m", maximumInFlight: 8, state: .ready, since: 0))
+                    try await bench.gateway(port: old.port) { gateway in
+                        try await eventually { gateway.core.resolveMirror("m") != nil }
+                        try await eventually { try await gateway.ask("alice").status == 200 }
+                        for _ in 0..<5 { #expect(try await gateway.ask("alice").body.contains("Hello")) }
+                        try await eventually { copies.count >= 5 }
+                        func sums(_ isCandidate: Bool) async throws -> RolloutSums {
+                            try await bench.ledger.rolloutSums("r").filter { $0.key.isCandidate == isCandidate }
+                                .reduce(into: RolloutSums()) { $0 += $1.value }
+                        }
+                        try await eventually { try await sums(true).requests >= 5 }
+                        #expect(try await sums(true).length.mean == 7)
+                        #expect(try await sums(false).length.mean == 2)
+                        // The key pays for what it got.
+                        try await eventually { try await bench.used().requests >= 10 }
+                        let usage = try await bench.ledger.usage(
+                            from: Timestamp(microseconds: 0), to: .now.advanced(by: .seconds(7_200)))
+                        #expect(usage.allSatisfy { ($0.version == "2") == ($0.key == 0) })
+                    }
+                }
+            }
+        }
+    }
 }

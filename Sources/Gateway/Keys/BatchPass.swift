@@ -4,9 +4,12 @@ struct Caller {
     let key: KeyState?
     /// Whether it takes spare capacity only.
     let isBatch: Bool
+    /// Whether it is a copy for the candidate of a rollout, that nobody waits for and nobody pays.
+    var isMirror = false
 }
 
-/// What this process shows to itself when it asks for a batch on behalf of a key, whose secret nobody keeps.
+/// What this process shows to itself when it asks for a batch on behalf of a key, whose secret nobody keeps, or for a copy
+/// that a rollout needs.
 ///
 /// Made anew for every process, and sent over its own machine only.
 struct BatchPass: Sendable {
@@ -23,8 +26,18 @@ struct BatchPass: Sendable {
     /// The value of `Authorization` for a key's number; 0 without keys.
     func authorization(key: Int) -> String { "Batch \(String(decoding: secret, as: UTF8.self)).\(key)" }
 
-    /// The number of the key on whose behalf the process asks; nil where it is not the process itself.
-    func key(in value: UnsafeRawBufferPointer) -> Int? {
+    private static let mirrorName = "mirror"
+
+    /// The value of `Authorization` for a copy.
+    var mirrorAuthorization: String { "Batch \(String(decoding: secret, as: UTF8.self)).\(Self.mirrorName)" }
+
+    enum Bearer: Equatable {
+        case key(Int)
+        case mirror
+    }
+
+    /// For whom the process asks; nil where it is not the process itself.
+    func bearer(in value: UnsafeRawBufferPointer) -> Bearer? {
         let scheme: StaticString = "Batch "
         let start = scheme.utf8CodeUnitCount
         let end = start + Self.secretLength
@@ -36,6 +49,7 @@ struct BatchPass: Sendable {
         var difference: UInt8 = 0
         for index in 0..<Self.secretLength { difference |= value[start + index] ^ secret[index] }
         guard difference == 0 else { return nil }
-        return Int(String(decoding: value[(end + 1)...], as: UTF8.self))
+        let name = String(decoding: value[(end + 1)...], as: UTF8.self)
+        return name == Self.mirrorName ? .mirror : Int(name).map { .key($0) }
     }
 }

@@ -9,6 +9,8 @@ final class RolloutTable: Sendable {
         let rollout: String
         let step: Int
         let isCandidate: Bool
+        /// Whether the candidate is to answer a copy, for nobody.
+        var isMirrored = false
     }
 
     private struct Entry {
@@ -64,10 +66,18 @@ final class RolloutTable: Sendable {
                 state.byModel[model]?.kept = entry.kept
                 isCandidate = entry.kept % Self.trial == 0
             }
-            return (
-                Arm(rollout: rollout.id, step: rollout.step, isCandidate: isCandidate), rollout.candidate,
-                rollout.baseline
-            )
+            let arm = Arm(
+                rollout: rollout.id, step: rollout.step, isCandidate: isCandidate,
+                isMirrored: place < rollout.mirrored)
+            return (arm, rollout.candidate, rollout.baseline)
+        }
+    }
+
+    /// The part of a copy, and the version that answers it; nil where a model's requests are not copied.
+    func mirror(model: String) -> (arm: Arm, candidate: String)? {
+        state.withLock { state in
+            guard let rollout = state.byModel[model]?.rollout, rollout.mirrored > 0 else { return nil }
+            return (Arm(rollout: rollout.id, step: rollout.step, isCandidate: true), rollout.candidate)
         }
     }
 

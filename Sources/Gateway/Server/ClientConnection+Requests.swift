@@ -65,14 +65,17 @@ extension ClientConnection {
 
     func authenticate(_ bytes: ByteBuffer, _ place: Range<Int>?) throws(GatewayError) -> Caller {
         if let place {
-            let batch = bytes.withUnsafeReadableBytes { bytes in
-                core.batchPass.key(in: UnsafeRawBufferPointer(rebasing: bytes[place]))
+            let own = bytes.withUnsafeReadableBytes { bytes in
+                core.batchPass.bearer(in: UnsafeRawBufferPointer(rebasing: bytes[place]))
             }
-            if let batch {
+            switch own {
+            case .mirror: return Caller(key: nil, isBatch: true, isMirror: true)
+            case .key(let number):
                 guard core.keys.isLoaded || !core.configuration.requiresKeys else { throw .keysUnknown }
-                let key = core.keys.key(batch)
+                let key = core.keys.key(number)
                 guard key != nil || !core.configuration.requiresKeys else { throw .unknownKey }
                 return Caller(key: key, isBatch: true)
+            case nil: break
             }
         }
         guard core.configuration.requiresKeys else { return Caller(key: nil, isBatch: false) }
@@ -102,10 +105,11 @@ extension ClientConnection {
         do { inspection = try result.get() } catch { throw .body(error) }
         let affinity = Self.affinity(inspection, body)
         let stickiness = inspection.session == nil ? key.map { Hash.mix(UInt64($0.id)) } ?? loop.randomWord() : affinity
-        guard
-            let (deployment, arm, fallback) = core.resolve(
-                inspection.model, stickiness: stickiness, joinsRollout: !caller.isBatch)
-        else {
+        let resolved =
+            caller.isMirror
+            ? core.resolveMirror(inspection.model)
+            : core.resolve(inspection.model, stickiness: stickiness, joinsRollout: !caller.isBatch)
+        guard let (deployment, arm, fallback) = resolved else {
             throw .invalid(
                 404, code: "model_not_found", parameter: "model",
                 "there is no model '\(inspection.model.prefix(128))' here; /v1/models lists those there are")

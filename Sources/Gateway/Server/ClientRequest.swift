@@ -116,20 +116,31 @@ extension ByteBuffer {
         }
     }
 
-    /// Appends a number in hexadecimal digits.
-    mutating func writeHexadecimal(_ value: Int) {
-        var digits: (UInt64, UInt64) = (0, 0)
-        withUnsafeMutableBytes(of: &digits) { bytes in
-            var at = bytes.count
-            var rest = value
-            repeat {
-                at -= 1
-                let digit = UInt8(rest & 15)
-                bytes[at] = digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") + digit - 10
-                rest >>= 4
-            } while rest > 0
-            writeBytes(UnsafeRawBufferPointer(rebasing: bytes[at...]))
+    /// Bytes around a chunk's content.
+    static let chunkOverhead = 12
+    private static let sizeDigits = 8
+
+    /// Begins a chunk (RFC 9112 §7.1) in an empty buffer; its size is written when it is known.
+    mutating func beginChunk() {
+        writeStaticString("00000000\r\n")
+    }
+
+    /// Ends the chunk that the buffer holds; one without content leaves nothing, as it would mean the end.
+    mutating func endChunk() {
+        var rest = readableBytes - Self.sizeDigits - 2
+        guard rest > 0 else {
+            clear()
+            return
         }
+        // Leading zeros are a size's right, so that it has its place before it is known.
+        var digits: UInt64 = 0
+        for _ in 0..<Self.sizeDigits {
+            let digit = UInt64(rest & 15)
+            digits = digits << 8 | (digit < 10 ? 0x30 + digit : 0x57 + digit)
+            rest >>= 4
+        }
+        setInteger(digits, at: readerIndex, endianness: .little)
+        writeStaticString("\r\n")
     }
 
     /// Appends a part of another buffer, whose places count from its first readable byte.

@@ -53,14 +53,17 @@ extension Exchange {
     func upstreamContent(_ content: ByteBuffer) {
         deadline = min(total, .now() + TimeAmount(timeouts.betweenTokens))
         if filter != nil {
-            var out = client.allocator.buffer(capacity: content.readableBytes)
+            // The events go straight into the chunk: one buffer, one copy.
+            var out = client.allocator.buffer(capacity: content.readableBytes + ByteBuffer.chunkOverhead)
+            if isChunked { out.beginChunk() }
             filter?.feed(content, into: &out)
             if let filter {
                 slot?.progress(completion: filter.pieces)
                 // The head of a stream comes before there is anything to say.
                 if firstPiece == nil, filter.pieces > 0 { firstPiece = .now() }
             }
-            writeContent(out)
+            if isChunked { out.endChunk() }
+            if out.readableBytes > 0 { client.write(out) }
         } else {
             keepTail(content)
             if promised != nil {
@@ -161,11 +164,10 @@ extension Exchange {
             client.write(content)
             return
         }
-        var out = client.allocator.buffer(capacity: content.readableBytes + 20)
-        out.writeHexadecimal(content.readableBytes)
-        out.writeStaticString("\r\n")
+        var out = client.allocator.buffer(capacity: content.readableBytes + ByteBuffer.chunkOverhead)
+        out.beginChunk()
         out.writeImmutableBuffer(content)
-        out.writeStaticString("\r\n")
+        out.endChunk()
         client.write(out)
     }
 

@@ -3,6 +3,7 @@ import HTTPWire
 import Metrics
 import NIOCore
 import Pipeline
+import Synchronization
 
 extension Exchange {
     /// The client has gone: nobody waits for the answer any more.
@@ -107,6 +108,9 @@ extension Exchange {
         }
         slot?.finish(status: status, use: use, cost: cost, isPartial: isPartial)
         if let arm { record(arm, outcome, use) }
+        if arm?.isMirrored == true, status == 200, !request.ask.isBatch, case .ended = outcome {
+            core.mirror.withLock(\.self)?.copy(request.endpoint, request.body)
+        }
         series.duration.recordNanoseconds((NIODeadline.now() - request.received).nanoseconds)
         if use.prompt > 0 { series.promptTokens.increment(by: use.prompt) }
         if use.completion > 0 { series.completionTokens.increment(by: use.completion) }

@@ -144,6 +144,9 @@ package final class Gateway: Sendable {
         let sync = LimitSync(table: core.keys, coordinator: coordinator, name: name, log: core.log)
         let rollouts = RolloutFollower(table: core.rollouts, ledger: ledger, log: core.log)
         let flusher = flusher(ledger)
+        core.mirror.withLock {
+            $0 = Mirror(transport: transport, url: url, authorization: core.batchPass.mirrorAuthorization)
+        }
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await replicas.run() }
             group.addTask { await prober.run() }

@@ -9,6 +9,8 @@ final class GatewayCore: Sendable {
     let batchPass = BatchPass()
     let coalescing: Coalescing
     let answers: AnswerCache
+    /// Copies requests; set once there is something to send with.
+    let mirror = Mutex<Mirror?>(nil)
     /// Answers what needs no model server; set once it is there.
     let service = Mutex<(any GatewayService)?>(nil)
     let rollouts = RolloutTable()
@@ -67,11 +69,16 @@ final class GatewayCore: Sendable {
     /// The replicas that are asked.
     var replicas: [Replica] { routing.withLock { Array($0.replicas.values) } }
 
+    /// The version that a request gets, its part in a rollout, and the version that answers where this one fails.
+    typealias Resolution = (
+        deployment: ModelTable.Deployment, arm: RolloutTable.Arm?, fallback: ModelTable.Deployment?
+    )
+
     /// The version that a request gets, and its part in a rollout.
     /// - Parameter stickiness: what keeps requests together that belong together.
     func resolve(
         _ name: String, stickiness: UInt64, joinsRollout: Bool = true
-    ) -> (deployment: ModelTable.Deployment, arm: RolloutTable.Arm?, fallback: ModelTable.Deployment?)? {
+    ) -> Resolution? {
         let table = routing.withLock { $0.table }
         guard let deployment = table.deployment(named: name) else { return nil }
         // Who names a version or another alias gets it.
@@ -87,6 +94,15 @@ final class GatewayCore: Sendable {
             return (baseline, nil, nil)
         }
         return (candidate, choice.arm, baseline)
+    }
+
+    /// The version that answers a copy, and its part in the rollout.
+    func resolveMirror(_ name: String) -> Resolution? {
+        let table = routing.withLock { $0.table }
+        guard let model = table.deployment(named: name)?.model, let mirror = rollouts.mirror(model: model),
+            let candidate = table.deployment(named: "\(model):\(mirror.candidate)")
+        else { return nil }
+        return (candidate, mirror.arm, nil)
     }
 
     var modelNames: [String] { routing.withLock { $0.table.names.keys.sorted() } }

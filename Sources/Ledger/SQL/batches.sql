@@ -122,5 +122,9 @@ WHERE id = $1 AND status = 'in_progress'
 SELECT part, byte_offset, bytes, first_line, lines, attempt, is_done, has_output, has_errors
 FROM martlet.batch_parts WHERE batch = $1 ORDER BY part;
 
+-- name: ended_with_parts
+SELECT p.batch FROM martlet.batch_parts p JOIN martlet.batches b ON b.id = p.batch
+WHERE b.ended_at IS NOT NULL LIMIT 1;
+
 -- name: drop_parts
 DELETE FROM martlet.batch_parts WHERE batch = $1;

@@ -54,7 +54,7 @@ private struct RolloutRow: Encodable {
         baseline = rollout.baseline
         state = rollout.state.rawValue
         step = rollout.step
-        steps = rollout.policy.steps
+        steps = rollout.policy.shares
         share = rollout.share
         startedAt = rollout.startedAt.description
         finishedAt = rollout.finishedAt?.description
@@ -120,6 +120,9 @@ struct RolloutStartCommand: AsyncParsableCommand {
     @Option(help: "Per cent of the requests, with commas between them; the last is 100.")
     var steps = "1,5,25,50,100"
 
+    @Option(help: "Per cent of the requests of which it first answers copies, for nobody; 0 for none.")
+    var mirror = 0.0
+
     @Option(help: "Answers of the new version that a step needs.")
     var minimumSamples = 100
 
@@ -137,6 +140,7 @@ struct RolloutStartCommand: AsyncParsableCommand {
             let tools = try RolloutTools(global)
             var policy = RolloutPolicy()
             policy.steps = steps.split(separator: ",").map { (Double($0) ?? -1) / 100 }
+            policy.mirror = mirror / 100
             policy.minimumSamples = minimumSamples
             policy.minimumSeconds = minimumSeconds
             policy.deadline = deadline
@@ -157,7 +161,7 @@ struct RolloutStartCommand: AsyncParsableCommand {
             try await tools.ledger.startRollout(
                 id: id, model: model, candidate: candidate, baseline: champion.version, policy: policy,
                 actor: Actor.name)
-            print("\(id): version \(candidate) begins with \(NumberText.short(policy.steps[0] * 100)) %")
+            print("\(id): version \(candidate) begins with \(NumberText.short(policy.shares[0] * 100)) %")
         }
     }
 }
@@ -201,7 +205,7 @@ struct RolloutStatusCommand: AsyncParsableCommand {
                 let share = NumberText.short(rollout.share * 100)
                 print(
                     "\(rollout.model): version \(rollout.candidate) after version \(rollout.baseline), "
-                        + "\(rollout.state.rawValue), step \(rollout.step + 1) of \(rollout.policy.steps.count), \(share) %"
+                        + "\(rollout.state.rawValue), step \(rollout.step + 1) of \(rollout.policy.shares.count), \(share) %"
                 )
                 if let reason = rollout.reason { print(reason) }
                 var table = Table([
