@@ -16,6 +16,8 @@ extension MartletConfiguration {
             package var aliases: [String]
             package var host: String
             package var port: Int
+            /// Whether every address of the host's name is a server.
+            package var isName = false
             /// The model's name at the server.
             package var servedName: String
             package var maximumInFlight: Int
@@ -139,7 +141,7 @@ struct GatewaySettings {
         }
         guard let address = text("url"), let place = value("url") else { return report("needs a url", node) }
         let url = ServiceURL(address)
-        if let fault = SettingSources.fault(of: url, schemes: ["http"]) {
+        if let fault = SettingSources.fault(of: url, schemes: ["http", "dns"]) {
             return report("has a url that \(fault)", place)
         }
         guard let target = HTTPAddress(ofPlainURL: address) else {
@@ -157,7 +159,7 @@ struct GatewaySettings {
             origin: sources.origin(of: node))
         return MartletConfiguration.Gateway.Replica(
             model: model, version: version, aliases: aliases, host: target.host, port: target.port,
-            servedName: text("served_name") ?? model, maximumInFlight: maximum)
+            isName: address.hasPrefix("dns://"), servedName: text("served_name") ?? model, maximumInFlight: maximum)
     }
 
     private static func isName(_ text: String) -> Bool {

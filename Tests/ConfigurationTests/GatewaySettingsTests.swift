@@ -17,6 +17,7 @@ import Testing
               replicas:
                 - {model: security-qa, version: "7", aliases: [champion], url: "http://10.0.0.7:8000", max_in_flight: 8}
                 - {model: a/b, version: 1, url: "http://[::1]/", served_name: other}
+                - {model: a/b, version: 2, url: "dns://engines.example:8001"}
               prices:
                 - {model: "*", hour: 2.5, prompt_rate: 20000, completion_rate: 1500}
             """
@@ -30,12 +31,23 @@ import Testing
                 MartletConfiguration.Gateway.Replica(
                     model: "a/b", version: "1", aliases: [], host: "::1", port: 80, servedName: "other",
                     maximumInFlight: 64),
+                MartletConfiguration.Gateway.Replica(
+                    model: "a/b", version: "2", aliases: [], host: "engines.example", port: 8_001, isName: true,
+                    servedName: "a/b", maximumInFlight: 64),
             ])
         #expect(
             gateway.prices.count == 1 && gateway.prices[0].cachedRate == 20_000
                 && gateway.upstreamKey?.value == "secret")
         let standard = try settings("{}").gateway
         #expect(standard.replicas.isEmpty && standard.keys == .required && standard.address.port == 8_000)
+    }
+
+    @Test func coalescingIsAWordAndNoTruth() throws {
+        // YAML 1.1 reads on and off as truths.
+        for (text, mode) in [("on", MartletConfiguration.Gateway.Coalescing.on), ("off", .off), ("auto", .auto)] {
+            #expect(try settings("gateway: {coalescing: \(text), answer_cache_mib: 8}").gateway.coalescing == mode)
+        }
+        #expect(try settings("{}").gateway.coalescing == .auto)
     }
 
     @Test func whatVLLMGetsComesFromAList() throws {

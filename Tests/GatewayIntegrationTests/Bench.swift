@@ -53,20 +53,25 @@ struct Bench: Sendable {
 
     /// A gateway before a model server at `port`, that follows the servers while `body` runs.
     func gateway(_ name: String = "g", port: Int?, _ body: (Gateway) async throws -> Void) async throws {
+        let fixed = port.map { port in
+            ReplicaConfiguration(
+                model: "m", version: "1", aliases: ["champion"], host: "127.0.0.1", port: port, servedName: "m")
+        }
+        try await gateway(name, fixed: fixed.map { [$0] } ?? [], body)
+    }
+
+    /// A gateway before model servers that are written down.
+    func gateway(
+        _ name: String = "g", fixed: [ReplicaConfiguration], _ body: (Gateway) async throws -> Void
+    ) async throws {
         let gateway = try await Gateway.start(
             GatewayConfiguration(), prices: Self.prices, journalFolder: folder, logger: logger)
-        let fixed = port.map { port in
-            [
-                ReplicaConfiguration(
-                    model: "m", version: "1", aliases: ["champion"], host: "127.0.0.1", port: port, servedName: "m")
-            ]
-        }
-        gateway.route(fixed ?? [])
+        gateway.route(fixed.filter { !$0.isName })
         // Unstructured: beside the body, and over before this returns.
         let following = Task {
             await gateway.follow(
                 ledger: ledger, coordinator: coordinator, transport: HTTPTransport(logger: logger), name: name,
-                fixed: fixed ?? [], credential: nil)
+                fixed: fixed, credential: nil)
         }
         do {
             try await body(gateway)

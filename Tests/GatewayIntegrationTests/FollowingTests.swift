@@ -190,4 +190,24 @@ import Testing
             }
         }
     }
+
+    /// Behind a name there may be several servers; each of its addresses is one.
+    @Test func aNamesAddressesAreReplicas() async throws {
+        try await Bench.with { bench in
+            try await ScriptedUpstream.with(modelServer) { upstream in
+                try await bench.makeKey("alice")
+                var replica = ReplicaConfiguration(
+                    model: "m", version: "1", aliases: ["champion"], host: "localhost", port: upstream.port,
+                    servedName: "m")
+                replica.isName = true
+                try await bench.gateway(fixed: [replica]) { gateway in
+                    try await eventually { try await gateway.ask("alice").status == 200 }
+                    let addresses = Set(gateway.core.replicas.map(\.configuration.host))
+                    #expect(addresses.contains("127.0.0.1") && addresses.isSubset(of: ["127.0.0.1", "::1"]))
+                }
+            }
+        }
+        #expect(try NameResolver.lookUp("127.0.0.1") == ["127.0.0.1"])
+        #expect(throws: NameResolver.Unresolved.self) { try NameResolver.lookUp("no-such-name.invalid") }
+    }
 }

@@ -1,4 +1,5 @@
 import NIOCore
+import Synchronization
 import TestPeers
 import Testing
 
@@ -366,6 +367,80 @@ import Testing
                     #expect(text.contains("Hello") && text.contains("token_timeout"))
                 }
             }
+        }
+    }
+
+    /// A replica that dies leaves kept connections to it behind, each of which looks as if only it had been closed.
+    @Test func aDeadReplicasKeptConnectionsCostNobodyAnAnswer() async throws {
+        let dead = Mutex<String?>(nil)
+        let arrived = Progress()
+        let goOn = Gate()
+        func server(_ name: String) -> @Sendable (WirePeer) async throws -> Void {
+            { peer in
+                while true {
+                    _ = try await peer.readRequest()
+                    if dead.withLock({ $0 }) == name {
+                        await peer.close()
+                        return
+                    }
+                    arrived.add()
+                    await goOn.wait()
+                    try await peer.answer(#"{"id":"\#(name)"}"#)
+                }
+            }
+        }
+        try await ScriptedUpstream.with(server("a")) { a in
+            try await ScriptedUpstream.with(server("b")) { b in
+                try await TestGateway.with(upstreams: [a.port, b.port]) {
+                    $0.threads = 1
+                } _: { gateway in
+                    func ask() async throws -> (status: String, body: String) {
+                        try await WirePeer.connect(port: gateway.port) { client in
+                            try await client.send(TestGateway.request())
+                            let (head, body) = try await client.readResponse()
+                            return (String(head.prefix(12)), body)
+                        }
+                    }
+                    // Both have some connections that are kept afterwards.
+                    try await withThrowingTaskGroup(of: Void.self) { group in
+                        for _ in 0..<10 { group.addTask { _ = try await ask() } }
+                        while arrived.count < 10 { try await Task.sleep(for: .milliseconds(2)) }
+                        goOn.open()
+                        try await group.waitForAll()
+                    }
+                    // The one that these prompts prefer.
+                    let preferred = try await ask().body.contains("a") ? "a" : "b"
+                    dead.withLock { $0 = preferred }
+                    for _ in 0..<10 {
+                        let (status, body) = try await ask()
+                        #expect(status == "HTTP/1.1 200" && !body.contains("\"\(preferred)\""), "\(status) \(body)")
+                    }
+                }
+            }
+        }
+    }
+
+    /// Closed until it is opened, for any number.
+    private final class Gate: Sendable {
+        private let state = Mutex<(isOpen: Bool, waiting: [CheckedContinuation<Void, Never>])>((false, []))
+
+        func wait() async {
+            await withCheckedContinuation { continuation in
+                let isOpen = state.withLock { state in
+                    if !state.isOpen { state.waiting.append(continuation) }
+                    return state.isOpen
+                }
+                if isOpen { continuation.resume() }
+            }
+        }
+
+        func open() {
+            let waiting = state.withLock { state in
+                state.isOpen = true
+                defer { state.waiting = [] }
+                return state.waiting
+            }
+            for continuation in waiting { continuation.resume() }
         }
     }
 }

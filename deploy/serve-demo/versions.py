@@ -69,7 +69,7 @@ class Workshop:
                 files.append({"name": f"merged/{path.name}", "bytes": path.stat().st_size, "sha256": digest})
                 self._move("put", str(path), f"s3://{bucket}/{target}/merged/{path.name}")
             manifest = folder / "manifest.json"
-            manifest.write_text(json.dumps({"annotations": {"made": kind}, "entries": files}))
+            manifest.write_text(json.dumps({"version": 1, "annotations": {"made": kind}, "entries": files}))
             self._move("put", str(manifest), f"s3://{bucket}/{target}/manifest.json")
             version = self.registry.create(
                 self.model,

@@ -35,12 +35,14 @@ extension Exchange {
     }
 
     /// The call has no answer for it, or none for all: it asks for itself.
-    func goAlone() {
+    /// - Parameter replica: one that failed.
+    func goAlone(without replica: Replica? = nil) {
         switch phase {
         case .joint, .waiting: break
         default: return
         }
         isAlone = true
+        if let replica { ask.excluded.append(replica.id) }
         deadline = min(total, .now() + TimeAmount(timeouts.queue))
         phase = .connecting
         start()

@@ -184,6 +184,7 @@ final class JointCall: UpstreamReceiver {
     func upstreamFailed(_ error: GatewayError, canRetry: Bool, isStale: Bool) {
         upstream = nil
         guard !isOver else { return }
+        if isStale, let grant { loop.dropIdle(to: grant.replica) }
         giveUp(isStale ? .unknown : .failure)
     }
 
@@ -196,8 +197,9 @@ final class JointCall: UpstreamReceiver {
     /// Each asks alone.
     private func giveUp(_ outcome: Admission.Outcome) {
         let members = members
+        let failed = outcome == .failure ? grant?.replica : nil
         end(outcome)
-        for member in members { member.exchange.goAlone() }
+        for member in members { member.exchange.goAlone(without: failed) }
     }
 
     private func end(_ outcome: Admission.Outcome) {

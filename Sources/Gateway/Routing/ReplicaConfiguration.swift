@@ -17,6 +17,8 @@ package struct ReplicaConfiguration: Hashable, Sendable {
     package var credential: String?
     /// Milliseconds since 1970; of two versions with the same alias the younger one has it.
     package var since: Int64 = 0
+    /// Whether every address of the host's name is a replica.
+    package var isName = false
 
     /// What makes it the same replica, whatever its version is called at the moment.
     var identity: ReplicaConfiguration {

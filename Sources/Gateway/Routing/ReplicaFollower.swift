@@ -11,6 +11,18 @@ struct ReplicaFollower: Sendable {
     let credential: String?
     let coordinator: Coordinator
     let log: Logger
+    private let names: NameResolver
+
+    init(
+        core: GatewayCore, fixed: [ReplicaConfiguration], credential: String?, coordinator: Coordinator, log: Logger
+    ) {
+        self.core = core
+        self.fixed = fixed
+        self.credential = credential
+        self.coordinator = coordinator
+        self.log = log
+        names = NameResolver(names: fixed.filter(\.isName).map(\.host), log: log)
+    }
 
     private static let interval = Duration.seconds(1)
     /// A replica that vanishes without saying that it drains stays for so long: Redis may have lost what it knew, and
@@ -19,6 +31,13 @@ struct ReplicaFollower: Sendable {
 
     /// Until it is cancelled.
     func run() async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await names.run() }
+            group.addTask { await follow() }
+        }
+    }
+
+    private func follow() async {
         let known = Known()
         await Rereading.run(every: Self.interval) {
             coordinator.replicaChanges()
@@ -42,23 +61,36 @@ struct ReplicaFollower: Sendable {
                 return records.values.map(\.record)
             }
         }
+
+        var all: [ReplicaRecord] { records.withLock { $0.values.map(\.record) } }
+    }
+
+    /// Those that are written down, with every address of a name.
+    private var expanded: [ReplicaConfiguration] {
+        fixed.flatMap { replica in
+            guard replica.isName else { return [replica] }
+            return names.addresses(of: replica.host).map { address in
+                var own = replica
+                own.host = address
+                own.isName = false
+                return own
+            }
+        }
     }
 
     /// While Redis is away, those that are known go on.
     private func load(_ known: Known) async {
         let records: [ReplicaRecord]
         do {
-            records = try await coordinator.replicas()
+            records = known.update(try await coordinator.replicas(), patience: Self.patience)
         } catch {
             guard !Task.isCancelled else { return }
             log.debug("cannot read the model servers; those that are known go on", metadata: ["error": "\(error)"])
-            return
+            records = known.all
         }
-        let ready = known.update(records, patience: Self.patience).filter { $0.state == .ready }.sorted {
-            $0.id < $1.id
-        }
+        let ready = records.filter { $0.state == .ready }.sorted { $0.id < $1.id }
         core.route(
-            fixed
+            expanded
                 + ready.map { record in
                     var replica = ReplicaConfiguration(
                         model: record.model, version: record.version, aliases: record.aliases, host: record.host,

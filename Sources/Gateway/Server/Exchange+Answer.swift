@@ -134,6 +134,13 @@ extension Exchange {
             finish()
             return
         }
+        // A new connection shows whether the replica itself is there; a second one is no longer an accident.
+        let isStale = isStale && !wasStale
+        if isStale, let grant {
+            wasStale = true
+            attempts -= 1
+            loop.dropIdle(to: grant.replica)
+        }
         if !isStale, fallsBack() { return }
         guard canRetry, attempts < core.configuration.limits.attempts, let grant,
             isStale || core.admission.mayRetry(deployment.id)

@@ -29,6 +29,8 @@ final class Exchange: UpstreamReceiver {
     var upstream: UpstreamConnection?
     var ask: Admission.Ask
     var attempts = 0
+    /// Whether a kept connection had been closed; after that only new ones are used.
+    var wasStale = false
 
     var status = 0
     var isChunked = false

@@ -74,6 +74,11 @@ final class LoopState {
         idle[connection.replica.id, default: []].append(connection)
     }
 
+    /// Closes the free connections to a replica: one of them had been closed by it, so the others may be too.
+    func dropIdle(to replica: Replica) {
+        for connection in idle.removeValue(forKey: replica.id) ?? [] { connection.close() }
+    }
+
     func forget(_ connection: UpstreamConnection) {
         guard let index = idle[connection.replica.id]?.firstIndex(where: { $0 === connection }) else { return }
         idle[connection.replica.id]?.remove(at: index)

@@ -30,6 +30,10 @@ final class UpstreamConnection: ChannelInboundHandler {
     private var head = ResponseHead()
     private var searched = 0
     private var isPaused = false
+    private var sentAt = NIODeadline.now()
+
+    /// A connection that was closed while it was kept shows it at once; one that closes later had the request.
+    private static let staleness = TimeAmount.milliseconds(100)
 
     init(_ loop: LoopState, _ replica: Replica) {
         self.loop = loop
@@ -41,6 +45,7 @@ final class UpstreamConnection: ChannelInboundHandler {
         self.receiver = receiver
         phase = .head
         searched = 0
+        sentAt = .now()
         context?.writeAndFlush(wrapOutboundOut(request), promise: nil)
     }
 
@@ -100,7 +105,9 @@ final class UpstreamConnection: ChannelInboundHandler {
             receiver.upstreamEnded()
         } else {
             var isStale = false
-            if case .head = phase { isStale = isReused && received.readableBytes == 0 }
+            if case .head = phase {
+                isStale = isReused && received.readableBytes == 0 && .now() - sentAt < Self.staleness
+            }
             receiver.upstreamFailed(
                 .upstream(
                     502, code: "upstream_closed", "the model server closed the connection before its answer's end"),

@@ -43,12 +43,14 @@ struct GatewayCommand: AsyncParsableCommand {
                 logger: logger)
             let credential = settings.gateway.upstreamKey?.value
             let fixed = settings.gateway.replicas.map { replica in
-                ReplicaConfiguration(
+                var made = ReplicaConfiguration(
                     model: replica.model, version: replica.version, aliases: replica.aliases, host: replica.host,
                     port: replica.port, servedName: replica.servedName, maximumInFlight: replica.maximumInFlight,
                     credential: credential)
+                made.isName = replica.isName
+                return made
             }
-            gateway.route(fixed)
+            gateway.route(fixed.filter { !$0.isName })
             let health = try await ProcessSetup.serve(
                 settings.http, registry: registry,
                 checks: [
