@@ -170,6 +170,24 @@ package actor ModelServer {
                 note(failureOf: version)
                 return
             }
+            var configuration = configuration
+            let gpus = await GPU.all(configuration.environment)
+            guard !isStopping else { return }
+            if !gpus.isEmpty {
+                let share = GPU.share(of: configuration.command)
+                guard let gpu = GPU.choose(gpus, share: share, least: bytes) else {
+                    let free = gpus.map { "\($0.free >> 20)" }.joined(separator: " ")
+                    lacks =
+                        "version \(version.version) needs \(Int(share * 100)) % of a GPU's memory and \(bytes >> 20) MiB, "
+                        + "\(free) MiB are free; give every engine less with --gpu-memory-utilization"
+                    log.warning(
+                        "not enough memory on a GPU for another engine; it is tried again",
+                        metadata: ["reason": "\(lacks ?? "")"])
+                    note(failureOf: version)
+                    return
+                }
+                configuration.environment["CUDA_VISIBLE_DEVICES"] = String(gpu.index)
+            }
             lacks = nil
             let engine = try Engine(version, folder: folder, configuration, transport: transport, log: log)
             let id = "\(configuration.model)-\(version.version)-\(engine.port)@\(Self.host)-\(getpid())"

@@ -40,13 +40,23 @@ import Testing
             return version.version
         }
 
-        func server(_ mlflow: MLflowClient? = nil) throws -> ModelServer {
+        /// - Parameter gpus: what a driver's program says, if there is to be one.
+        func server(_ mlflow: MLflowClient? = nil, gpus: String? = nil) throws -> ModelServer {
             let engine = try #require(Bundle.module.url(forResource: "Peers/engine", withExtension: "py")).path
             var configuration = ServingConfiguration(
                 model: bench.name, aliases: ["champion", "challenger"], host: "127.0.0.1",
                 command: ["/usr/bin/env", "python3", engine, "{host}", "{port}", "{name}", "{model}"],
                 environment: ["PATH": ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin"], maximumInFlight: 4,
                 state: bench.folder + "/serving")
+            if let gpus {
+                let program = bench.folder + "/driver/nvidia-smi"
+                try FileManager.default.createDirectory(
+                    atPath: bench.folder + "/driver", withIntermediateDirectories: true)
+                try Data("#!/bin/sh\nprintf '\(gpus)'\n".utf8).write(to: URL(filePath: program))
+                try FileManager.default.setAttributes([.posixPermissions: 0o700], ofItemAtPath: program)
+                configuration.environment["PATH"] =
+                    bench.folder + "/driver:" + (configuration.environment["PATH"] ?? "")
+            }
             configuration.interval = .milliseconds(200)
             configuration.drainAtLeast = .milliseconds(100)
             configuration.overhead = 0
@@ -57,8 +67,10 @@ import Testing
         }
 
         /// Runs a model server while `body` does.
-        func serving(_ mlflow: MLflowClient? = nil, _ body: (ModelServer) async throws -> Void) async throws {
-            let server = try server(mlflow)
+        func serving(
+            _ mlflow: MLflowClient? = nil, gpus: String? = nil, _ body: (ModelServer) async throws -> Void
+        ) async throws {
+            let server = try server(mlflow, gpus: gpus)
             // Unstructured: beside the body, and over before this returns.
             let work = Task { await server.run() }
             do {
@@ -112,6 +124,27 @@ import Testing
 
     private static func eventually(_ condition: () async throws -> Bool) async throws {
         while try await !condition() { try await Task.sleep(for: .milliseconds(50)) }
+    }
+
+    /// An engine gets the GPU with the most room, and none is started where there is none.
+    @Test(.timeLimit(.minutes(4)))
+    func anEngineGetsAGPUThatHasRoom() async throws {
+        try await Self.with { place in
+            let version = try await place.register("one", aliases: ["champion"])
+            try await place.serving(gpus: #"0, 80000, 73000\n1, 80000, 71000\n3, 80000, 79000\n"#) { _ in
+                while try await place.ready()[version] == nil { try await Task.sleep(for: .milliseconds(50)) }
+                #expect(try await place.ask(version).contains("\"gpu\": \"3\""))
+            }
+            // vLLM takes nine tenths of a GPU unless it is told otherwise.
+            try await place.serving(gpus: #"0, 80000, 71000\n"#) { server in
+                while await server.notReady?.contains("GPU") != true { try await Task.sleep(for: .milliseconds(20)) }
+                #expect(await server.processes.isEmpty)
+                #expect(await server.notReady?.contains("90 %") == true)
+            }
+        }
+        #expect(GPU.share(of: ["vllm", "--gpu-memory-utilization", "0.4"]) == 0.4)
+        #expect(GPU.share(of: ["vllm", "--gpu-memory-utilization=0.25", "x"]) == 0.25)
+        #expect(GPU("0, [N/A], 5") == nil && GPU("") == nil)
     }
 
     /// An engine holds the memory of a whole model: it must not outlive a model server that is killed, and then another.

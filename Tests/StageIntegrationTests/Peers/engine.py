@@ -39,7 +39,7 @@ class Handler(BaseHTTPRequestHandler):
         """A completion that says what it is."""
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         status = 200 if asked["model"] == name and weights != "broken" else 500
-        self._answer(json.dumps({"model": name, "choices": [{"text": weights}]}), status)
+        self._answer(json.dumps({"model": name, "choices": [{"text": weights}], "gpu": os.environ.get("CUDA_VISIBLE_DEVICES")}), status)
 
 
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
