@@ -59,6 +59,8 @@ extension MartletConfiguration {
         package var upstreamKey: Secret?
         package var replicas: [Replica] = []
         package var prices: [Price] = []
+        /// Seconds after which a second server is asked for a short answer; 0: never.
+        package var hedgeAfter = 0.0
         /// Seconds that requests have to end when the gateway stops.
         package var grace = 30.0
     }
@@ -86,6 +88,7 @@ struct GatewaySettings {
         gateway.answerCache = sources.count(.gatewayAnswerCache, standard: gateway.answerCache, in: 0...65_536)
         gateway.upstreamKey = sources.secret(.gatewayUpstreamKey)
         gateway.grace = sources.duration(.gatewayGrace, standard: gateway.grace, in: 0...3_600)
+        gateway.hedgeAfter = sources.duration(.gatewayHedgeAfter, standard: gateway.hedgeAfter, in: 0...600)
         gateway.replicas = replicas()
         gateway.prices = GatewayPrices(sources).prices
     }

@@ -55,6 +55,7 @@ struct SettingKey: Hashable, Sendable {
     static let gatewayBatchRequests = SettingKey("gateway.batch_requests")
     static let gatewayCoalescing = SettingKey("gateway.coalescing")
     static let gatewayAnswerCache = SettingKey("gateway.answer_cache_mib")
+    static let gatewayHedgeAfter = SettingKey("gateway.hedge_after")
     static let gatewayUpstreamKey = SettingKey("gateway.upstream_key")
     static let gatewayGrace = SettingKey("gateway.grace")
     static let servingHost = SettingKey("serving.host")
@@ -72,7 +73,7 @@ struct SettingKey: Hashable, Sendable {
         allowAddresses, smtpHost,
         smtpPort, smtpSecurity, smtpUsername, smtpPassword, smtpFrom, smtpTo, linksBase,
         gatewayAddress, gatewayThreads, gatewayKeys, gatewayMaximumBody, gatewayBatchRequests, gatewayCoalescing,
-        gatewayAnswerCache,
+        gatewayAnswerCache, gatewayHedgeAfter,
         gatewayUpstreamKey,
         gatewayGrace,
         servingHost, servingPython, servingArguments, servingCommand, servingMaximumInFlight, servingCache,

@@ -64,6 +64,8 @@ package struct GatewayTimeouts: Sendable {
     package var connect = Duration.seconds(2)
     /// From sending a request to the first byte of its answer.
     package var firstToken = Duration.seconds(120)
+    /// From sending a short request until another replica is asked too; nil for never.
+    package var hedge: Duration?
     /// Between two pieces of an answer.
     package var betweenTokens = Duration.seconds(60)
     /// For the whole answer, from sending the request on.

@@ -159,39 +159,53 @@ import Testing
 
     /// One who goes takes nobody with it; when all have gone the call ends too.
     @Test(arguments: [true, false]) func whoGoesHurtsNobody(staysOne: Bool) async throws {
-        let (asked, goOn, ended) = (Signal(), Signal(), Signal())
+        let (held, release, asked, goOn, ended) = (Signal(), Signal(), Signal(), Signal(), Signal())
         try await ScriptedUpstream.with { peer in
-            _ = try await peer.readRequest()
-            asked.fire()
-            if staysOne {
-                _ = await goOn.wait()
-                try await peer.answer(TestGateway.answer)
+            while true {
+                let (_, body) = try await peer.readRequest()
+                if body.contains("hold") {
+                    held.fire()
+                    _ = await release.wait()
+                    try await peer.answer(TestGateway.answer)
+                    continue
+                }
+                asked.fire()
+                if staysOne {
+                    _ = await goOn.wait()
+                    try await peer.answer(TestGateway.answer)
+                }
+                _ = try await peer.readToEnd()
+                ended.fire()
+                return
             }
-            _ = try await peer.readToEnd()
-            ended.fire()
         } _: { upstream in
-            try await TestGateway.with(upstreams: [upstream.port]) {
+            try await TestGateway.with(upstreams: [upstream.port], maximumInFlight: 1) {
                 $0.threads = 1
             } _: { gateway in
-                let body = Self.body("a", #","temperature":0"#)
-                try await WirePeer.connect(port: gateway.port) { second in
-                    try await WirePeer.connect(port: gateway.port) { first in
-                        try await first.send(TestGateway.request(body, path: "/v1/completions"))
-                        _ = await asked.wait()
-                        try await second.send(TestGateway.request(body, path: "/v1/completions"))
-                        // That it shares the call shows in what it does not do: it neither waits nor takes a place.
-                        try await WirePeer.connect(port: gateway.port) { other in
-                            try await other.send("GET /v1/models HTTP/1.1\r\nhost: h\r\n\r\n")
-                            _ = try await other.readResponse()
+                let request = TestGateway.request(Self.body("a", #","temperature":0"#), path: "/v1/completions")
+                try await WirePeer.connect(port: gateway.port) { holding in
+                    try await holding.send(TestGateway.request(Self.body("hold"), path: "/v1/completions"))
+                    _ = await held.wait()
+                    try await WirePeer.connect(port: gateway.port) { second in
+                        try await WirePeer.connect(port: gateway.port) { first in
+                            try await first.send(request)
+                            try await second.send(request)
+                            // Both wait: whoever gets the place shares it with the other.
+                            while gateway.core.admission.load(of: 0).waiting < 2 {
+                                try await Task.sleep(for: .milliseconds(2))
+                            }
+                            release.fire()
+                            _ = try await holding.readResponse()
+                            _ = await asked.wait()
+                            await first.close()
                         }
-                        await first.close()
-                    }
-                    if staysOne {
-                        goOn.fire()
-                        #expect(try await second.readResponse().body == TestGateway.answer)
-                    } else {
-                        await second.close()
-                        _ = await ended.wait()
+                        if staysOne {
+                            goOn.fire()
+                            #expect(try await second.readResponse().body == TestGateway.answer)
+                        } else {
+                            await second.close()
+                            _ = await ended.wait()
+                        }
                     }
                 }
                 while gateway.core.admission.load(of: 0).inFlight > 0 { try await Task.sleep(for: .milliseconds(5)) }

@@ -97,12 +97,16 @@ import Testing
         } _: { gateway in
             // Every byte in time, and all of them never.
             let slow = try await WirePeer.connect(port: gateway.port) { client in
-                async let answer = client.readToEnd()
-                for byte in "GET /health HTTP/1.1\r\nHost: h\r\nX-Slow: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" {
-                    guard (try? await client.send(String(byte))) != nil else { break }
-                    try await Task.sleep(for: .milliseconds(20))
+                // Unstructured: until there is an answer, as who goes on after it may lose it.
+                let sending = Task {
+                    for byte in "GET /health HTTP/1.1\r\nHost: h\r\nX-Slow: " { try await client.send(String(byte)) }
+                    while true {
+                        try await client.send("a")
+                        try await Task.sleep(for: .milliseconds(20))
+                    }
                 }
-                return try await answer
+                defer { sending.cancel() }
+                return try await client.read(until: "head_timeout")
             }
             #expect(slow.hasPrefix("HTTP/1.1 408 ") && slow.contains("head_timeout"))
             let body = try await Self.exchange(

@@ -195,6 +195,15 @@ final class Admission: Sendable {
         }
     }
 
+    /// Takes a place that is free now, if nobody waits for one.
+    func takeNow(_ ask: Ask) -> Grant? {
+        let now = NIODeadline.now()
+        return state.withLock { state in
+            guard state.pools[ask.deployment].queue.count == 0 else { return nil }
+            return Self.take(&state, ask, now)
+        }
+    }
+
     /// Gives a place back when its answer has ended, and the next request its turn.
     func release(_ grant: Grant, _ outcome: Outcome) {
         let now = NIODeadline.now()

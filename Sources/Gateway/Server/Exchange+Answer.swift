@@ -7,6 +7,7 @@ import Pipeline
 extension Exchange {
     func upstreamHead(_ head: ResponseHead, _ bytes: UnsafeRawBufferPointer) {
         let now = NIODeadline.now()
+        hedge?.cancel()
         if head.status >= 500, request.fallback != nil, arm?.isCandidate == true {
             upstream?.abort()
             upstream = nil
@@ -127,6 +128,7 @@ extension Exchange {
     /// - Parameter isStale: the replica had closed a connection that was kept for reuse, which is no fault of its.
     func upstreamFailed(_ error: GatewayError, canRetry: Bool, isStale: Bool) {
         upstream = nil
+        hedge?.cancel()
         if case .answering = phase {
             isBroken = true
             tell(error)

@@ -39,6 +39,9 @@ extension Exchange {
             call.leave(self)
             fail(
                 .upstream(504, code: "first_token_timeout", "the model server did not answer in time"))
+        case .sent where isHedged && hedge == nil && now < min(total, sentAt + TimeAmount(timeouts.firstToken)):
+            deadline = min(total, sentAt + TimeAmount(timeouts.firstToken))
+            hedge = Hedge.begin(self)
         case .sent:
             upstream?.abort()
             upstream = nil
@@ -96,6 +99,7 @@ extension Exchange {
     func settle(_ outcome: Outcome) {
         if case .over = phase { return }
         phase = .over
+        hedge?.cancel()
         if let grant { core.admission.release(grant, replicaOutcome(outcome)) }
         grant = nil
         if let joint = request.joint, joint.similar != 0, case .ended = outcome {

@@ -29,6 +29,8 @@ final class Exchange: UpstreamReceiver {
     var upstream: UpstreamConnection?
     var ask: Admission.Ask
     var attempts = 0
+    /// The second try, while it has not answered.
+    var hedge: Hedge?
     /// Whether a kept connection had been closed; after that only new ones are used.
     var wasStale = false
 
@@ -170,10 +172,17 @@ final class Exchange: UpstreamReceiver {
         deadline = min(total, sentAt + TimeAmount(timeouts.firstToken))
     }
 
+    /// When a second replica is asked, if the first one has not answered.
+    private func planHedge() {
+        guard isHedged, let pause = timeouts.hedge else { return }
+        deadline = min(deadline, sentAt + TimeAmount(pause))
+    }
+
     func send(on connection: UpstreamConnection) {
         phase = .sent
         upstream = connection
         begin()
+        planHedge()
         connection.send(request.encoded(for: connection.replica, client.allocator), for: self)
     }
 }

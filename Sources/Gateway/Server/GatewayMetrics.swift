@@ -21,6 +21,8 @@ final class GatewayMetrics: Sendable {
         let endpoint: Endpoint
     }
 
+    /// Answers that came from the second replica that was asked.
+    let hedged = Counter(label: "martlet_gateway_hedged_answers_total")
     let connections = Gauge(label: "martlet_gateway_connections")
     private let series = Mutex<[Place: Series]>([:])
     private let refused = Mutex<[String: Counter]>([:])

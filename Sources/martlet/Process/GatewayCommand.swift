@@ -32,6 +32,7 @@ struct GatewayCommand: AsyncParsableCommand {
                 threads: settings.gateway.threads)
             configuration.limits.body = settings.gateway.maximumBody
             configuration.limits.answerCache = settings.gateway.answerCache << 20
+            if settings.gateway.hedgeAfter > 0 { configuration.timeouts.hedge = .seconds(settings.gateway.hedgeAfter) }
             configuration.coalescing = CoalescingMode(settings.gateway.coalescing)
             configuration.requiresKeys = settings.gateway.keys == .required
             let services = Services(configuration: settings, name: "martlet gateway", logger: logger)

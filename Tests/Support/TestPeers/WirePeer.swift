@@ -113,6 +113,11 @@ package actor WirePeer {
         try await outbound.write(buffer)
     }
 
+    /// Sends, and returns when the kernel has taken it all.
+    package func sendThrough(_ text: String) async throws {
+        try await channel.writeAndFlush(ByteBuffer(string: text)).get()
+    }
+
     /// Ends the connection at once, as a process that dies does.
     package func close() async {
         try? await channel.close().get()

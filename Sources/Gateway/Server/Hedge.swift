@@ -1,0 +1,115 @@
+import HTTPWire
+import Metrics
+import NIOCore
+
+/// The second try of a request that another replica is slow to answer: whoever answers first is taken, the other one is
+/// told to stop. Used on one event loop.
+final class Hedge: UpstreamReceiver {
+    private let exchange: Exchange
+    private var grant: Admission.Grant?
+    private var connection: UpstreamConnection?
+    /// Whether the answer that the client gets is this one's.
+    private var hasWon = false
+
+    private init(_ exchange: Exchange, _ grant: Admission.Grant) {
+        self.exchange = exchange
+        self.grant = grant
+    }
+
+    /// Asks another replica, if one has a place at once and the budget for further tries allows it.
+    static func begin(_ exchange: Exchange) -> Hedge? {
+        guard let slow = exchange.grant?.replica, exchange.core.admission.mayRetry(exchange.deployment.id) else {
+            return nil
+        }
+        var ask = exchange.ask
+        ask.excluded.append(slow.id)
+        guard let grant = exchange.core.admission.takeNow(ask) else { return nil }
+        guard grant.replica !== slow else {
+            exchange.core.admission.release(grant, .unknown)
+            return nil
+        }
+        let hedge = Hedge(exchange, grant)
+        if let connection = exchange.loop.takeConnection(to: grant.replica) {
+            hedge.send(on: connection)
+        } else {
+            exchange.loop.connect(to: grant.replica) { result in
+                guard hedge.grant != nil else {
+                    if case .success(let connection) = result { exchange.loop.keep(connection) }
+                    return
+                }
+                switch result {
+                case .success(let connection): hedge.send(on: connection)
+                case .failure: hedge.end(.failure)
+                }
+            }
+        }
+        return hedge
+    }
+
+    private func send(on connection: UpstreamConnection) {
+        self.connection = connection
+        connection.send(exchange.request.encoded(for: connection.replica, exchange.client.allocator), for: self)
+    }
+
+    /// The other one has answered, or the request is over.
+    func cancel() {
+        guard !hasWon else { return }
+        connection?.abort()
+        end(.unknown)
+    }
+
+    private func end(_ outcome: Admission.Outcome) {
+        connection = nil
+        if let grant { exchange.core.admission.release(grant, outcome) }
+        grant = nil
+        if exchange.hedge === self { exchange.hedge = nil }
+    }
+
+    // MARK: The answer
+
+    func upstreamHead(_ head: ResponseHead, _ bytes: UnsafeRawBufferPointer) {
+        // An error is no answer to prefer: the slow one may still have a good one.
+        guard head.status < 500, let grant, let connection else {
+            connection?.abort()
+            end(.failure)
+            return
+        }
+        hasWon = true
+        self.grant = nil
+        exchange.takeOver(connection, grant)
+        exchange.upstreamHead(head, bytes)
+    }
+
+    func upstreamContent(_ content: ByteBuffer) { if hasWon { exchange.upstreamContent(content) } }
+    func flush() { if hasWon { exchange.flush() } }
+    func upstreamEnded() { if hasWon { exchange.upstreamEnded() } }
+
+    func upstreamFailed(_ error: GatewayError, canRetry: Bool, isStale: Bool) {
+        if hasWon {
+            exchange.upstreamFailed(error, canRetry: canRetry, isStale: isStale)
+        } else {
+            end(isStale ? .unknown : .failure)
+        }
+    }
+}
+
+extension Exchange {
+    /// Tokens of an answer that is worth asking for twice.
+    private static let hedgedTokens = 64
+
+    /// Whether a second replica is asked when this one is slow.
+    var isHedged: Bool {
+        timeouts.hedge != nil && !request.ask.isBatch && request.endpoint.isGeneration
+            && (request.inspection.maximumTokens ?? .max) <= Self.hedgedTokens
+    }
+
+    /// A second replica has answered first.
+    func takeOver(_ connection: UpstreamConnection, _ grant: Admission.Grant) {
+        upstream?.abort()
+        if let slow = self.grant { core.admission.release(slow, .unknown) }
+        upstream = connection
+        self.grant = grant
+        hedge = nil
+        core.metrics.hedged.increment()
+    }
+}
