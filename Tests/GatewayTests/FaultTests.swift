@@ -120,7 +120,7 @@ import Testing
         } _: { upstream in
             try await TestGateway.with(upstreams: [upstream.port], maximumInFlight: 1) {
                 $0.limits.queued = 1
-                $0.timeouts.queue = .milliseconds(600)
+                $0.timeouts.queue = .seconds(2)
             } _: { gateway in
                 try await WirePeer.connect(port: gateway.port) { first in
                     try await first.send(TestGateway.request())
