@@ -150,7 +150,7 @@ struct GatewaySettings {
         guard let target = HTTPAddress(ofPlainURL: address) else {
             return report("must have a url of a host and a port only, such as http://10.0.0.7:8000", place)
         }
-        var maximum = 64
+        var maximum = 256
         if let node = value("max_in_flight") {
             guard let given = text("max_in_flight").flatMap(Int.init), (1...100_000).contains(given) else {
                 return report("must have max_in_flight from 1 to 100000", node)

@@ -10,7 +10,7 @@ extension MartletConfiguration {
         /// A program instead of vLLM, and its arguments, with commas between them; see `martlet serve --help`.
         package var command: [String] = []
         /// Requests that an engine is sent at the same time.
-        package var maximumInFlight = 64
+        package var maximumInFlight = 256
         /// GiB of memory for keys and values, on a machine without a GPU.
         package var cacheGiB = 1
     }

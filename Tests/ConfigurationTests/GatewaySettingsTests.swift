@@ -30,10 +30,10 @@ import Testing
                     servedName: "security-qa", maximumInFlight: 8),
                 MartletConfiguration.Gateway.Replica(
                     model: "a/b", version: "1", aliases: [], host: "::1", port: 80, servedName: "other",
-                    maximumInFlight: 64),
+                    maximumInFlight: 256),
                 MartletConfiguration.Gateway.Replica(
                     model: "a/b", version: "2", aliases: [], host: "engines.example", port: 8_001, isName: true,
-                    servedName: "a/b", maximumInFlight: 64),
+                    servedName: "a/b", maximumInFlight: 256),
             ])
         #expect(
             gateway.prices.count == 1 && gateway.prices[0].cachedRate == 20_000

@@ -57,7 +57,10 @@ import Testing
             ConcurrencyLimit.Load(waiting: waiting, cache: cache, preemptions: preemptions)
         }
         var limit = ConcurrencyLimit(ceiling: 64)
-        limit.update(load(30), inFlight: 64)
+        // What waits for a moment is how an engine works; what always waits is too much.
+        for waiting in [30, 30, 30, 0, 30, 30, 30.0] { limit.update(load(waiting), inFlight: 64) }
+        #expect(limit.value == 64)
+        for _ in 0..<2 { limit.update(load(30), inFlight: 64) }
         #expect(limit.value == 44)
         // It is not reached, so nothing is known of it.
         limit.update(load(0), inFlight: 10)
@@ -72,8 +75,38 @@ import Testing
         #expect(limit.value == 30)
         limit.update(load(0, 0.5, 3), inFlight: 30)
         #expect(limit.value == 31)
-        for _ in 0..<50 { limit.update(load(100), inFlight: limit.value) }
+        for _ in 0..<150 { limit.update(load(100), inFlight: limit.value) }
         #expect(limit.value == 1)
+    }
+
+    /// Two turns of answers, so much slower beside a batch; what batches may have afterwards.
+    private static func turns(_ share: inout BatchShare, from start: inout Double, slowdown: Double, count: Int = 8) {
+        for turn in 0..<2 {
+            for index in 0..<count {
+                let begin = start + Double(turn * 10 + index)
+                let seconds = 0.5 * (turn == 1 ? slowdown : 1)
+                share.served(from: moment(begin), to: moment(begin + seconds), tokens: 10, most: 16)
+            }
+        }
+        start += 20
+    }
+
+    @Test func batchesGetWhatNobodyNotices() {
+        var share = BatchShare()
+        var now = 100.0
+        #expect(!share.isOn(Self.moment(105)) && share.isOn(Self.moment(115)) && share.limit == 1)
+        for _ in 0..<6 { Self.turns(&share, from: &now, slowdown: 1.02) }
+        #expect(share.limit == 16)
+        Self.turns(&share, from: &now, slowdown: 1.3)
+        Self.turns(&share, from: &now, slowdown: 1.3)
+        #expect(share.limit == 8)
+        // Few answers say nothing.
+        for _ in 0..<5 { Self.turns(&share, from: &now, slowdown: 3, count: 2) }
+        #expect(share.limit <= 8)
+        for _ in 0..<8 { Self.turns(&share, from: &now, slowdown: 1.3) }
+        // Not even one is borne: it rests, longer each time.
+        #expect(share.limit == 1 && !share.isOn(Self.moment(now + 15)))
+        #expect(share.isOn(Self.moment(now + 2_015)) || share.isOn(Self.moment(now + 2_005)))
     }
 
     @Test func vLLMsMetricsAreRead() throws {
@@ -244,30 +277,31 @@ import Testing
         var held: [Admission.Grant] = []
         while let grant = Self.take(admission, Self.batchAsk()) { held.append(grant) }
         #expect(held.count == 12)
+        // Who is no batch is not kept by those that wait.
+        let urgent = (0..<4).compactMap { _ in Self.take(admission, Self.ask()) }
+        #expect(urgent.count == 4)
+        // While others run, one at the same time at most.
+        for grant in held.prefix(8) { admission.release(grant, .success) }
         let waiter = CountingWaiter()
         guard case .waiting = admission.admit(Self.batchAsk(), waiter: { waiter }) else {
             Issue.record("a batch waits")
             return
         }
-        // Who is no batch is not kept by those that wait.
-        let urgent = (0..<4).compactMap { _ in Self.take(admission, Self.ask()) }
-        #expect(urgent.count == 4)
-        // While others run, a quarter.
-        for grant in held.prefix(8) { admission.release(grant, .success) }
         #expect(waiter.count == 0)
-        // The one that asked in vain at first has its turn before this one.
-        admission.release(held[8], .success)
-        #expect(waiter.count == 0)
-        admission.release(held[9], .success)
-        #expect(waiter.count == 1)
-        // A cache that is half full is not spare, nor is one who has something waiting.
-        for load in [(0.0, 0.6), (1.0, 0.1)] {
-            admission.probed(
-                replicas[0], isUp: true, load: ConcurrencyLimit.Load(waiting: load.0, cache: load.1, preemptions: 0))
-            admission.release(held.removeLast(), .success)
-            #expect(Self.take(admission, Self.batchAsk()) == nil)
-            #expect(Self.take(admission, Self.ask()) != nil)
+        // Somebody else's place all the same, after twenty of them.
+        for _ in 0..<Admission.batchEvery {
+            if let grant = Self.take(admission, Self.ask()) { admission.release(grant, .success) }
         }
+        #expect(admission.load(of: 0).inFlight == 9)
+        // A cache that is half full is not spare, nor is one who has something waiting.
+        let (other, idle) = Self.admission(1, limit: 16)
+        for load in [(0.0, 0.6), (1.0, 0.1)] {
+            other.probed(
+                idle[0], isUp: true, load: ConcurrencyLimit.Load(waiting: load.0, cache: load.1, preemptions: 0))
+            #expect(Self.take(other, Self.batchAsk()) == nil)
+            #expect(Self.take(other, Self.ask()) != nil)
+        }
+        _ = replicas
     }
 
     @Test func nothingOfABatchGoesBeforeWhatWaits() {
@@ -282,8 +316,11 @@ import Testing
         }
         admission.release(held[0], .success)
         #expect(urgent.count == 1 && batch.count == 0)
-        // With a place free and nobody waiting it is the batch's turn.
+        // It has a place when it is due, whoever else there is.
         admission.release(held[1], .success)
+        for _ in 0..<Admission.batchEvery {
+            if let grant = Self.take(admission, Self.ask()) { admission.release(grant, .success) }
+        }
         #expect(batch.count == 1)
         #expect(!admission.leave(id, Self.batchAsk()))
         guard case .waiting(let other) = admission.admit(Self.batchAsk(), waiter: { batch }) else { return }

@@ -26,6 +26,8 @@ final class Admission: Sendable {
         let affinity: UInt64
         /// Whether it takes what the others leave, and waits behind all of them.
         var isBatch = false
+        /// Whether it is a batch's that has waited for long enough to take any place.
+        var isDue = false
         /// What it has in common with others.
         var joint: JointKey?
         /// Replicas that failed for this request already.
@@ -62,6 +64,10 @@ final class Admission: Sendable {
         /// Of these, what belongs to batches.
         var batched = 0
         var tokens = 0
+        /// What batches may take beside the others.
+        var share = BatchShare()
+        /// When somebody else ran here last.
+        var othersUntil = NIODeadline.uptimeNanoseconds(0)
         /// What it said of itself last.
         var load: ConcurrencyLimit.Load?
         var health = ReplicaHealth()
@@ -97,16 +103,24 @@ final class Admission: Sendable {
         /// The part of its cache that must be free before a batch gets a place.
         private static let spareCache = 0.5
 
-        /// Whether there is something left over: while others run, batches get a quarter of the places; alone, three
-        /// quarters, so that whoever comes finds one at once.
+        /// Nobody else has run for so long: then all of it is spare.
+        private static let idleAfter = TimeAmount.seconds(10)
+
+        /// Whether there is something left over: while others come, as much as they do not notice, and a quarter of the
+        /// places at most; else three quarters, so that whoever comes finds one at once.
         func hasSpareRoom(_ now: NIODeadline) -> Bool {
             guard hasRoom(now), health.admittance(now) == .open else { return false }
             if let load, load.waiting > 0 || load.cache > Self.spareCache { return false }
             let places = places(now)
-            return batched < max(1, inFlight > batched ? places / 4 : places * 3 / 4)
+            if inFlight == batched, now - othersUntil > Self.idleAfter { return batched < max(1, places * 3 / 4) }
+            return share.isOn(now) && batched < min(share.limit, Self.mostBeside(places))
         }
 
-        func hasRoom(_ now: NIODeadline, for ask: Ask) -> Bool { ask.isBatch ? hasSpareRoom(now) : hasRoom(now) }
+        static func mostBeside(_ places: Int) -> Int { max(1, places / 4) }
+
+        func hasRoom(_ now: NIODeadline, for ask: Ask) -> Bool {
+            ask.isBatch && !ask.isDue ? hasSpareRoom(now) : hasRoom(now)
+        }
     }
 
     private struct Pool {
@@ -114,6 +128,8 @@ final class Admission: Sendable {
         var queue = FairQueue<Waiting>(levels: Admission.levels)
         /// What batches wait with; nobody else waits for it.
         var batchQueue = FairQueue<Waiting>(levels: 1)
+        /// Requests of others since a batch had a place that was not spare.
+        var others = 0
         var retries = RetryBudget()
         /// Tokens of requests that ended, and when that was last brought up to date: how fast the queue goes.
         var rate = TokenRate()
@@ -132,6 +148,9 @@ final class Admission: Sendable {
 
     /// Classes of priority.
     static let levels = 3
+    /// Where nothing is ever spare, a batch gets every so many-th place all the same, so that it ends; that makes the others
+    /// wait a twentieth longer, at most.
+    static let batchEvery = 20
 
     private let limits: GatewayLimits
     private let state = Mutex(State())
@@ -204,15 +223,31 @@ final class Admission: Sendable {
         }
     }
 
+    /// What an answer took.
+    struct Served {
+        let start: NIODeadline
+        let tokens: Int
+    }
+
     /// Gives a place back when its answer has ended, and the next request its turn.
-    func release(_ grant: Grant, _ outcome: Outcome) {
+    /// - Parameter served: of an answer that was whole.
+    func release(_ grant: Grant, _ outcome: Outcome, served: Served? = nil) {
         let now = NIODeadline.now()
         let granted = state.withLock { state in
             let pool = grant.deployment
             state.pools[pool].rate.add(grant.cost, now)
             if let index = state.pools[pool].places.firstIndex(where: { $0.replica === grant.replica }) {
                 state.pools[pool].places[index].inFlight -= 1
-                if grant.isBatch { state.pools[pool].places[index].batched -= 1 }
+                if grant.isBatch {
+                    state.pools[pool].places[index].batched -= 1
+                } else {
+                    state.pools[pool].places[index].othersUntil = now
+                    if let served {
+                        let most = Place.mostBeside(state.pools[pool].places[index].places(now))
+                        state.pools[pool].places[index].share.served(
+                            from: served.start, to: now, tokens: served.tokens, most: most)
+                    }
+                }
                 state.pools[pool].places[index].tokens -= grant.cost
                 switch outcome {
                 case .success: state.pools[pool].places[index].health.succeeded()
@@ -333,6 +368,19 @@ final class Admission: Sendable {
         // Nothing waits, nearly always.
         guard state.pools[pool].queue.count + state.pools[pool].batchQueue.count > 0 else { return [] }
         var granted: [(any Waiter, Grant)] = []
+        if state.pools[pool].others >= Self.batchEvery, state.pools[pool].batchQueue.count > 0,
+            state.pools[pool].places.contains(where: { $0.hasRoom(now) }),
+            let entry = state.pools[pool].batchQueue.next()
+        {
+            var ask = entry.element.ask
+            ask.isDue = true
+            if let grant = take(&state, ask, now) {
+                state.pools[pool].others = 0
+                granted.append((entry.element.waiter, grant))
+            } else {
+                state.pools[pool].batchQueue.append(entry, level: 0)
+            }
+        }
         while state.pools[pool].queue.count > 0, state.pools[pool].places.contains(where: { $0.hasRoom(now) }),
             let entry = state.pools[pool].queue.next()
         {
@@ -397,7 +445,11 @@ final class Admission: Sendable {
         }
         let replica = places[chosen].replica
         state.pools[pool].places[chosen].inFlight += 1
-        if ask.isBatch { state.pools[pool].places[chosen].batched += 1 }
+        if ask.isBatch {
+            state.pools[pool].places[chosen].batched += 1
+        } else {
+            state.pools[pool].others += 1
+        }
         state.pools[pool].places[chosen].tokens += ask.cost
         if state.pools[pool].places[chosen].health.admittance(now) == .trial {
             state.pools[pool].places[chosen].health.tried()

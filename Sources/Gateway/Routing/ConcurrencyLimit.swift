@@ -15,9 +15,14 @@ struct ConcurrencyLimit: Equatable, Sendable {
     let ceiling: Int
     private(set) var value: Int
     private var preemptions: Double?
+    /// What waited at the last looks.
+    private var waited: [Double] = []
 
     /// The cache is as good as full.
     static let cacheLimit = 0.95
+    /// Looks, a second apart, over which something must have waited all the time. Requests that come together wait together
+    /// for a moment, and are then worked on together: that is how an engine is fast.
+    static let looks = 5
     private static let floor = 1
     private static let decrease = 0.7
 
@@ -30,10 +35,14 @@ struct ConcurrencyLimit: Equatable, Sendable {
     mutating func update(_ load: Load, inFlight: Int) {
         let isPreempting = preemptions.map { load.preemptions > $0 } ?? false
         preemptions = load.preemptions
-        // What waits beyond a few at the model server would better wait here, in fair order.
-        if load.waiting > max(1, Double(value) / 8) || load.cache > Self.cacheLimit || isPreempting {
+        waited = waited.suffix(Self.looks - 1) + [load.waiting]
+        // What never leaves the model server's queue would better wait here, in fair order.
+        let standing = waited.count == Self.looks ? waited.min() ?? 0 : 0
+        let few = max(1, Double(value) / 8)
+        if standing > few || load.cache > Self.cacheLimit || isPreempting {
             value = max(Self.floor, min(Int(Double(min(value, max(inFlight, 1))) * Self.decrease), value - 1))
-        } else if inFlight * 10 >= value * 9 {
+            waited = []
+        } else if load.waiting <= few, inFlight * 10 >= value * 9 {
             value = min(ceiling, value + max(1, value / 16))
         }
     }

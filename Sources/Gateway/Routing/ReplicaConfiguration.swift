@@ -30,7 +30,7 @@ package struct ReplicaConfiguration: Hashable, Sendable {
 
     package init(
         model: String, version: String, aliases: [String] = [], host: String, port: Int, servedName: String,
-        maximumInFlight: Int = 64, credential: String? = nil
+        maximumInFlight: Int = 256, credential: String? = nil
     ) {
         self.model = model
         self.version = version

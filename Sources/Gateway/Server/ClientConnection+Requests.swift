@@ -188,10 +188,11 @@ extension ClientConnection {
     }
 
     /// Answers what is no request that can be passed on; nothing after it can be trusted.
-    func refuse(_ error: GatewayError) {
+    /// - Parameter requestID: of a request whose head was read.
+    func refuse(_ error: GatewayError, requestID: ByteBuffer? = nil) {
         core.metrics.refuse(error)
         closesAfterAnswer = true
-        answer(error, requestID: nil)
+        answer(error, requestID: requestID)
         flush()
         endRequest()
     }

@@ -258,8 +258,15 @@ final class ClientConnection: ChannelInboundHandler {
             _ = try authenticate(bytes, head.value(of: .authorization))
             return true
         } catch {
-            refuse(error)
+            refuse(error, requestID: requestID)
             return false
+        }
+    }
+
+    /// The identifier of the request whose head lies in `received`.
+    var requestID: ByteBuffer? {
+        received.getSlice(at: received.readerIndex, length: head.length).map {
+            RequestIdentity(head, $0, loop, allocator).requestID
         }
     }
 

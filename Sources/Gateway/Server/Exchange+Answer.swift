@@ -14,6 +14,16 @@ extension Exchange {
             _ = fallsBack()
             return
         }
+        if head.status == 404 || head.status == 405 {
+            // In its own words it says so in many shapes.
+            upstream?.abort()
+            upstream = nil
+            fail(
+                .invalid(
+                    404, code: "not_supported",
+                    "the model server of '\(deployment.label)' does not have \(request.endpoint.path)"))
+            return
+        }
         series.firstByte.recordNanoseconds((now - sentAt).nanoseconds)
         deadline = min(total, now + TimeAmount(timeouts.betweenTokens))
         phase = .answering

@@ -100,12 +100,17 @@ extension Exchange {
         if case .over = phase { return }
         phase = .over
         hedge?.cancel()
-        if let grant { core.admission.release(grant, replicaOutcome(outcome)) }
+        let (use, isPartial) = usedTokens()
+        if let grant {
+            let isWhole = status == 200 && !isBroken && !isPartial && use.completion > 0
+            core.admission.release(
+                grant, replicaOutcome(outcome),
+                served: isWhole ? Admission.Served(start: sentAt, tokens: use.completion) : nil)
+        }
         grant = nil
         if let joint = request.joint, joint.similar != 0, case .ended = outcome {
             core.coalescing.ended(deployment.id, isWaiting: core.admission.isWaiting(deployment.id))
         }
-        let (use, isPartial) = usedTokens()
         let cost = request.price.cost(use)
         if let key = request.key, let reservation = request.reservation {
             key.settle(reservation, tokens: use.prompt + use.completion, cost: cost)

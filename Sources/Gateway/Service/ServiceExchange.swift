@@ -118,7 +118,7 @@ extension ClientConnection {
         let identity = RequestIdentity(head, bytes, loop, allocator)
         let caller: Caller
         do { caller = try authenticate(bytes, head.value(of: .authorization)) } catch {
-            refuse(error)
+            refuse(error, requestID: identity.requestID)
             return true
         }
         let limit = core.configuration.limits.upload
