@@ -22,6 +22,8 @@ package struct BatchRunner: Sendable {
 
     /// Parts that are worked on at the same time: while the last lines of one run, those of the next begin.
     private static let parts = 2
+    /// Seconds before what failed is tried again; others have their turn meanwhile.
+    private static let pauseAfterFailure = 15.0
 
     package init(
         ledger: Ledger, store: BatchStore, transport: HTTPTransport, door: BatchDoor, prices: PriceTable,
@@ -33,7 +35,8 @@ package struct BatchRunner: Sendable {
         self.door = door
         self.prices = prices
         self.configuration = configuration
-        self.name = name
+        // Unlike its own former life's too: in containers a process has the same number every time.
+        self.name = name + "-" + String(UInt64.random(in: 0 ... .max), radix: 36)
         log = logger
     }
 
@@ -98,10 +101,9 @@ package struct BatchRunner: Sendable {
         } catch {
             if !(error is CancellationError) {
                 logger.warning("a batch was not brought further; trying again", metadata: ["error": "\(error)"])
-                // Not at once: whatever failed may need a moment.
-                try? await Task.sleep(for: configuration.pause)
             }
-            await unhold { try await ledger.releaseBatch(batch.id, holder: name) }
+            let pause = error is CancellationError ? 0 : Self.pauseAfterFailure
+            await unhold { try await ledger.releaseBatch(batch.id, holder: name, after: pause) }
         }
     }
 
@@ -188,18 +190,19 @@ package struct BatchRunner: Sendable {
                 if !output.isEmpty { try await put(output, held, isErrors: false) }
                 if !errors.isEmpty { try await put(errors, held, isErrors: true) }
                 try await persist {
-                    _ = try await ledger.finishPart(
+                    try await ledger.finishPart(
                         held, holder: name, sum: answers.sum, hasOutput: !output.isEmpty, hasErrors: !errors.isEmpty)
                 }
             }
         } catch {
-            if !(error is CancellationError) {
+            if error is Ledger.PartLost { return }
+            if !(error is CancellationError || error is PartWork.NoRoom) {
                 logger.warning(
                     "a part of a batch was not done; it comes again",
                     metadata: ["part": "\(held.part.number)", "error": "\(error)"])
-                try? await Task.sleep(for: configuration.pause)
             }
-            await unhold { try await ledger.releasePart(held, holder: name) }
+            let pause = error is CancellationError ? 0 : Self.pauseAfterFailure
+            await unhold { try await ledger.releasePart(held, holder: name, after: pause) }
         }
     }
 
@@ -218,7 +221,7 @@ package struct BatchRunner: Sendable {
                 try await body()
                 return
             } catch  where !(error is CancellationError) && ContinuousClock.now < end {
-                if (error as? LedgerError) != nil { throw error }
+                if error is LedgerError || error is Ledger.PartLost { throw error }
                 try await Task.sleep(for: configuration.pause)
             }
         }

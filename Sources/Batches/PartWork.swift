@@ -3,6 +3,7 @@ import HTTPTransport
 import Ledger
 import ObjectStorage
 import Pipeline
+import Synchronization
 
 extension BatchStore {
     /// A line of a part with what it asks.
@@ -32,7 +33,8 @@ extension BatchStore {
 /// What became of a line.
 enum BatchAnswer: Sendable {
     /// The gateway's answer, whatever it says.
-    case answered(status: Int, requestID: String, body: [UInt8])
+    /// - Parameter isFree: whether it was there already.
+    case answered(status: Int, requestID: String, body: [UInt8], isFree: Bool)
     /// It was not asked, or never answered.
     case none(code: String, message: String)
 
@@ -45,7 +47,7 @@ enum BatchAnswer: Sendable {
     }
 
     var isSuccess: Bool {
-        if case .answered(200..<300, _, _) = self { return true }
+        if case .answered(200..<300, _, _, _) = self { return true }
         return false
     }
 
@@ -55,7 +57,7 @@ enum BatchAnswer: Sendable {
         let name = JSONValue.string(request.line.customID).canonicalJSON
         var out = Array("{\"id\":\(id),\"custom_id\":\(name),\"response\":".utf8)
         switch self {
-        case .answered(let status, let requestID, let body):
+        case .answered(let status, let requestID, let body, _):
             out += Array(
                 "{\"status_code\":\(status),\"request_id\":\(JSONValue.string(requestID).canonicalJSON),\"body\":".utf8)
             out += Self.oneLine(body)
@@ -95,9 +97,25 @@ struct PartWork: Sendable {
 
     let runner: BatchRunner
     let held: HeldPart
+    private let progress = Progress()
+
+    init(runner: BatchRunner, held: HeldPart) {
+        self.runner = runner
+        self.held = held
+    }
+
+    /// When a line of the part was answered last.
+    private final class Progress: Sendable {
+        private let last = Mutex(ContinuousClock.now)
+
+        func note() { last.withLock { $0 = .now } }
+        var age: Duration { last.withLock { ContinuousClock.now - $0 } }
+    }
 
     /// An answer's bytes at most.
     private static let answerLimit = 32 << 20
+    /// For so long a part waits without a single answer; then another one has its turn.
+    private static let patience = Duration.seconds(90)
     /// How often a request is sent that a model server fails to answer.
     private static let attempts = 3
 
@@ -130,7 +148,7 @@ struct PartWork: Sendable {
     }
 
     private func count(_ answer: BatchAnswer, of request: BatchStore.Request, in sum: inout Batch.Sum) {
-        guard case .answered(200..<300, _, let body) = answer,
+        guard case .answered(200..<300, _, let body, false) = answer,
             let use = body.withUnsafeBytes({ TokenUse(lastIn: $0) })
         else { return }
         sum.promptTokens += use.prompt
@@ -146,7 +164,10 @@ struct PartWork: Sendable {
         while true {
             let reply = try await send(request)
             switch reply {
-            case .final(let answer): return answer
+            case .final(let answer):
+                progress.note()
+                return answer
+            case .busy where progress.age > Self.patience: throw NoRoom()
             case .busy: break
             case .failed(let answer):
                 failures += 1
@@ -156,6 +177,9 @@ struct PartWork: Sendable {
             delay = min(delay * 2, .seconds(10))
         }
     }
+
+    /// There was no room for a request.
+    struct NoRoom: Error {}
 
     private enum Reply {
         case final(BatchAnswer)
@@ -179,7 +203,8 @@ struct PartWork: Sendable {
             let response = try await runner.transport.send(call)
             let body = try await response.body.collect(upTo: Self.answerLimit)
             let answer = BatchAnswer.answered(
-                status: response.status, requestID: response.headers.values("x-request-id").first ?? "", body: body)
+                status: response.status, requestID: response.headers.values("x-request-id").first ?? "", body: body,
+                isFree: !response.headers.values("x-martlet-cache").isEmpty)
             switch response.status {
             // A budget that is used up does not fill while one waits; all other limits are of the moment.
             case 429: return body.holds("insufficient_quota") ? .final(answer) : .busy

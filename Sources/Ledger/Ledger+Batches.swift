@@ -145,8 +145,9 @@ extension Ledger {
         ).first?.enumeration("status")
     }
 
-    package func releaseBatch(_ id: String, holder: String) async throws {
-        _ = try await postgres.query(SQL.batches["release_batch"], [.text(id), .text(holder)])
+    /// Gives a batch back, to be taken again after so many seconds.
+    package func releaseBatch(_ id: String, holder: String, after seconds: Double) async throws {
+        _ = try await postgres.query(SQL.batches["release_batch"], [.text(id), .text(holder), .double(seconds)])
     }
 
     /// The file is as it must be: its parts may be worked on.
@@ -213,40 +214,51 @@ extension Ledger {
     package func holdPart(_ held: HeldPart, holder: String, seconds: Int) async throws -> Bool {
         try await !postgres.query(
             SQL.batches["hold_part"],
-            [.text(held.batch.id), .int(Int64(held.part.number)), .text(holder), .double(Double(seconds))]
+            [
+                .text(held.batch.id), .int(Int64(held.part.number)), .text(holder), .double(Double(seconds)),
+                .int(Int64(held.attempt)),
+            ]
         ).isEmpty
     }
 
-    package func releasePart(_ held: HeldPart, holder: String) async throws {
+    /// Gives a part back, to be taken again after so many seconds.
+    package func releasePart(_ held: HeldPart, holder: String, after seconds: Double) async throws {
         _ = try await postgres.query(
-            SQL.batches["release_part"], [.text(held.batch.id), .int(Int64(held.part.number)), .text(holder)])
+            SQL.batches["release_part"],
+            [
+                .text(held.batch.id), .int(Int64(held.part.number)), .text(holder), .int(Int64(held.attempt)),
+                .double(seconds),
+            ])
     }
 
     /// Takes what a part came to; once, whoever comes second.
-    /// - Returns: false when the part is somebody else's by now: what was written for it counts for nothing.
+    /// - Throws: ``PartLost`` when the part is somebody else's by now: what was written for it counts for nothing.
     package func finishPart(
         _ held: HeldPart, holder: String, sum: Batch.Sum, hasOutput: Bool, hasErrors: Bool
-    ) async throws -> Bool {
+    ) async throws {
         let id = PostgresValue.text(held.batch.id)
-        return try await postgres.withTransaction { connection in
-            // The batch first, so that of two last parts one sees the other.
-            _ = try await connection.query(
+        try await postgres.withTransaction { connection in
+            // The batch first, so that of two last parts one sees the other; one that is put together takes nothing more.
+            let batches = try await connection.query(
                 SQL.batches["add_to_batch"],
                 [
                     id, .int(Int64(sum.completed)), .int(Int64(sum.failed)), .int(Int64(sum.promptTokens)),
                     .int(Int64(sum.cachedTokens)), .int(Int64(sum.completionTokens)), .int(sum.cost),
                 ])
+            guard !batches.isEmpty else { throw PartLost() }
             let rows = try await connection.query(
                 SQL.batches["finish_part"],
-                [id, .int(Int64(held.part.number)), .text(holder), .bool(hasOutput), .bool(hasErrors)])
+                [
+                    id, .int(Int64(held.part.number)), .text(holder), .bool(hasOutput), .bool(hasErrors),
+                    .int(Int64(held.attempt)),
+                ])
             guard !rows.isEmpty else { throw PartLost() }
             _ = try await connection.query(SQL.batches["finalize_if_done"], [id])
-            return true
         }
     }
 
-    /// Undoes the transaction in which it is thrown.
-    private struct PartLost: Error {}
+    /// A part is somebody else's by now.
+    package struct PartLost: Error {}
 
     /// A batch that is over and whose parts are still there.
     package func endedBatchWithParts() async throws -> String? {

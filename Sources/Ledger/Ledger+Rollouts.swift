@@ -119,24 +119,33 @@ extension Ledger {
         }
     }
 
-    /// Has those told of a rollout's end that were not told yet, under the rollout's lock, so that of several processes
-    /// one does.
-    /// - Parameter tell: gets the rollout, who was told, and how often that was tried; says who was told then, and after how
-    ///   many seconds it is to be tried again for the others, nil for never.
-    /// - Returns: false when there is nothing to tell.
-    package func tellNextRollout(
-        _ tell: @Sendable (Rollout, _ told: [String], _ attempts: Int) async -> (told: [String], retry: Double?)
-    ) async throws -> Bool {
-        try await postgres.withTransaction { connection in
-            guard let row = try await connection.query(SQL.rollouts["next_to_tell"], []).first else { return false }
-            let rollout = try Self.rollout(row)
-            let outcome = await tell(
-                rollout, try row["told", as: [String].self], try row["tell_attempts", as: Int.self])
-            _ = try await connection.query(
-                SQL.rollouts["set_told"],
-                [.text(rollout.id), .textArray(outcome.told), outcome.retry.map { .double($0) } ?? .null])
-            return true
+    /// A rollout that has ended, and whom to tell of it.
+    package struct Untold: Sendable {
+        package var rollout: Rollout
+        /// Who was told.
+        package var told: [String]
+        /// How often it was tried, this time included.
+        package var attempts: Int
+    }
+
+    /// Takes a rollout of whose end somebody is to be told, for ten minutes, so that of several processes one does.
+    package func claimUntoldRollout() async throws -> Untold? {
+        try await postgres.query(SQL.rollouts["claim_to_tell"], []).first.map { row in
+            Untold(
+                rollout: try Self.rollout(row), told: try row["told", as: [String].self],
+                attempts: try row["tell_attempts", as: Int.self])
         }
+    }
+
+    /// Writes down that a receiver was told of a rollout's end.
+    package func addTold(_ id: String, receiver: String) async throws {
+        _ = try await postgres.query(SQL.rollouts["add_told"], [.text(id), .text(receiver)])
+    }
+
+    /// - Parameter retry: after how many seconds the others are to be told; nil for never.
+    package func endTelling(_ id: String, retry: Double?) async throws {
+        _ = try await postgres.query(
+            SQL.rollouts["end_telling"], [.text(id), retry.map { .double($0) } ?? .null])
     }
 
     package func rolloutVerdicts(_ id: String) async throws -> [RolloutVerdict] {

@@ -59,6 +59,26 @@ struct GPU: Equatable, Sendable {
         return joined ?? 0.9
     }
 
+    /// Whether an engine is told to use several: which ones is then for whoever runs it to say.
+    static func isShared(_ command: [String]) -> Bool {
+        let options = [
+            "--tensor-parallel-size", "-tp", "--pipeline-parallel-size", "-pp", "--data-parallel-size", "-dp",
+        ]
+        return command.contains { word in options.contains { word == $0 || word.hasPrefix($0 + "=") } }
+    }
+
+    /// With so much less free as engines will take that start on it.
+    func less(_ share: Double, for starting: [Int]) -> GPU {
+        let count = starting.filter { $0 == index }.count
+        return GPU(index: index, total: total, free: free - Int64(share * Double(total)) * Int64(count))
+    }
+
+    init(index: Int, total: Int64, free: Int64) {
+        self.index = index
+        self.total = total
+        self.free = free
+    }
+
     /// The one with the most room for an engine; nil where none has enough.
     /// - Parameters:
     ///   - share: of all of its memory that the engine takes.

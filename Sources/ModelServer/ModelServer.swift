@@ -22,6 +22,8 @@ package actor ModelServer {
         let since: Int64
         var stage: Stage
         var work: Task<Void, Never>?
+        /// Which one it got, where there are any.
+        var gpu: Int?
     }
 
     private let configuration: ServingConfiguration
@@ -173,9 +175,13 @@ package actor ModelServer {
             var configuration = configuration
             let gpus = await GPU.all(configuration.environment)
             guard !isStopping else { return }
-            if !gpus.isEmpty {
+            var gpu: GPU?
+            if !gpus.isEmpty, !GPU.isShared(configuration.command) {
                 let share = GPU.share(of: configuration.command)
-                guard let gpu = GPU.choose(gpus, share: share, least: bytes) else {
+                // What those that start will take is not taken yet.
+                let starting = members.values.filter { $0.stage == .starting }.compactMap(\.gpu)
+                gpu = GPU.choose(gpus.map { $0.less(share, for: starting) }, share: share, least: bytes)
+                guard let gpu else {
                     let free = gpus.map { "\($0.free >> 20)" }.joined(separator: " ")
                     lacks =
                         "version \(version.version) needs \(Int(share * 100)) % of a GPU's memory and \(bytes >> 20) MiB, "
@@ -187,12 +193,15 @@ package actor ModelServer {
                     return
                 }
                 configuration.environment["CUDA_VISIBLE_DEVICES"] = String(gpu.index)
+                // The driver's numbers are by place; by itself CUDA counts by speed.
+                configuration.environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
             }
             lacks = nil
             let engine = try Engine(version, folder: folder, configuration, transport: transport, log: log)
             let id = "\(configuration.model)-\(version.version)-\(engine.port)@\(Self.host)-\(getpid())"
             log.notice("engine starts", metadata: ["version": "\(version.version)", "port": "\(engine.port)"])
-            members[version] = Member(engine: engine, id: id, since: Self.now, stage: .starting, work: nil)
+            members[version] = Member(
+                engine: engine, id: id, since: Self.now, stage: .starting, work: nil, gpu: gpu?.index)
             engines?.set(processes)
             // Unstructured: an engine starts, serves and ends beside the others, for longer than this call.
             members[version]?.work = Task { await self.accompany(engine, version) }

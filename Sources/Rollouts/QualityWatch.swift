@@ -8,8 +8,12 @@ import Synchronization
 package final class QualityWatch: Sendable {
     private struct Known {
         var examples: [HeldOutPrompts.Example]
+        /// Whether it was found out which there are.
+        var isLoaded = true
         /// Probes that failed one after another.
         var failures = 0
+        /// Whether one is under way.
+        var isBusy = false
     }
 
     private let ledger: Ledger
@@ -26,7 +30,7 @@ package final class QualityWatch: Sendable {
         ) async throws -> [HeldOutPrompts.Example]
 
     /// After so many failures the rollout is judged without.
-    private static let patience = 10
+    private static let patience = 60
 
     package init(
         ledger: Ledger, mlflow: MLflowClient, prompts: @escaping Prompts, probe: QualityProbe, logger: Logger
@@ -38,42 +42,62 @@ package final class QualityWatch: Sendable {
         log = logger
     }
 
-    /// Asks both versions for one answer more, and says what is known of them.
-    package func look(at rollout: Rollout) async throws -> RolloutJudge.Quality {
+    /// What is known of the versions of a rollout; asks both for one answer more, beside, unless that is under way.
+    ///
+    /// Never fails, and never waits for an engine: whatever happens to the probes, rollouts are judged.
+    package func look(at rollout: Rollout) async -> RolloutJudge.Quality {
         guard rollout.policy.probes > 0 else { return .unknown }
-        let examples = try await examples(of: rollout)
-        guard !examples.isEmpty else { return .unknown }
-        var probes = try await ledger.rolloutProbes(rollout.id)
-        let done = Set(probes.map(\.example))
-        if let next = examples.indices.first(where: { !done.contains($0) }) {
-            do {
-                async let new = probe.loss(of: examples[next], model: rollout.model, version: rollout.candidate)
-                async let old = probe.loss(of: examples[next], model: rollout.model, version: rollout.baseline)
-                let result = RolloutProbe(example: next, candidate: try await new, baseline: try await old)
-                try await ledger.addRolloutProbe(rollout.id, result)
-                probes.append(result)
-                known.withLock { $0[rollout.id]?.failures = 0 }
-            } catch QualityProbe.Fault.nowhere {
-                // A version that is not there yet, or not any more: that is for the others to see.
-            } catch {
-                guard !Task.isCancelled else { throw error }
-                let failures = known.withLock { known in
-                    known[rollout.id]?.failures += 1
-                    return known[rollout.id]?.failures ?? 0
-                }
-                if failures == Self.patience {
-                    log.warning(
-                        "the versions of a rollout cannot be compared on held-out answers; it is judged without",
-                        metadata: ["rollout": "\(rollout.id)", "error": "\(error)"])
-                }
-                if failures >= Self.patience { return probes.isEmpty ? .unknown : .probes(probes, of: probes.count) }
+        do {
+            let examples = try await examples(of: rollout)
+            guard !examples.isEmpty else { return .unknown }
+            let probes = try await ledger.rolloutProbes(rollout.id)
+            let done = Set(probes.map(\.example))
+            let (isBusy, failures) = known.withLock { known in
+                (known[rollout.id]?.isBusy ?? false, known[rollout.id]?.failures ?? 0)
+            }
+            if let next = examples.indices.first(where: { !done.contains($0) }), !isBusy, failures < Self.patience {
+                known.withLock { $0[rollout.id]?.isBusy = true }
+                // Unstructured: an engine may take its time, and other rollouts must not wait for it.
+                Task { await self.ask(rollout, next, examples[next]) }
+            }
+            // Where it cannot go on, a few pairs are no sample of anything.
+            if failures >= Self.patience, probes.count < RolloutJudge.fewestProbes { return .unknown }
+            return .probes(probes, of: failures >= Self.patience ? .max : examples.count)
+        } catch {
+            log.debug("held-out answers cannot be had now", metadata: ["error": "\(error)"])
+            return known.withLock { known in
+                known[rollout.id, default: Known(examples: [], isLoaded: false)].failures += 1
+                return (known[rollout.id]?.failures ?? 0) >= Self.patience ? .unknown : .probes([], of: 1)
             }
         }
-        return .probes(probes, of: examples.count)
+    }
+
+    private func ask(_ rollout: Rollout, _ number: Int, _ example: HeldOutPrompts.Example) async {
+        do {
+            async let new = probe.loss(of: example, model: rollout.model, version: rollout.candidate)
+            async let old = probe.loss(of: example, model: rollout.model, version: rollout.baseline)
+            let result = RolloutProbe(example: number, candidate: try await new, baseline: try await old)
+            try await ledger.addRolloutProbe(rollout.id, result)
+            known.withLock { known in
+                known[rollout.id]?.failures = 0
+                known[rollout.id]?.isBusy = false
+            }
+        } catch {
+            let failures = known.withLock { known in
+                known[rollout.id]?.failures += 1
+                known[rollout.id]?.isBusy = false
+                return known[rollout.id]?.failures ?? 0
+            }
+            if failures == Self.patience {
+                log.warning(
+                    "the versions of a rollout cannot be compared on held-out answers; it is judged without",
+                    metadata: ["rollout": "\(rollout.id)", "error": "\(error)"])
+            }
+        }
     }
 
     private func examples(of rollout: Rollout) async throws -> [HeldOutPrompts.Example] {
-        if let known = known.withLock({ $0[rollout.id] }) { return known.examples }
+        if let known = known.withLock({ $0[rollout.id] }), known.isLoaded { return known.examples }
         let version = try await mlflow.modelVersion(name: rollout.model, version: rollout.candidate)
         let examples = try await prompts(version?.tags ?? [:], rollout.policy.probes)
         if examples.isEmpty {

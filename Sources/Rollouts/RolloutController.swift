@@ -57,7 +57,7 @@ package struct RolloutController: Sendable {
 
     /// One look at one rollout.
     package func look(at rollout: Rollout) async throws {
-        let known = try await quality?.look(at: rollout) ?? .unknown
+        let known = await quality?.look(at: rollout) ?? .unknown
         let judgement = try await judge(rollout, quality: known)
         let age = rollout.stepStartedAt.duration(to: .now)
         switch judgement.verdict {

@@ -32,6 +32,9 @@ package enum RolloutJudge {
         package var summary: String
     }
 
+    /// Probes from which their variance is taken for known: as they are pairs, it is smaller.
+    static let fewestProbes = 10
+
     /// What is known of the versions' quality.
     package enum Quality: Hashable, Sendable {
         /// There are no held-out answers, or the engines cannot be asked for them.
@@ -84,8 +87,6 @@ package enum RolloutJudge {
         static let rateMixture = 0.05
         /// Samples of each version from which a variance is taken for known.
         static let fewestTimes = 20
-        /// Probes from which their variance is taken for known: as they are pairs, it is smaller.
-        static let fewestProbes = 10
 
         var name: String
         /// Of one arm's sums.
@@ -174,7 +175,7 @@ package enum RolloutJudge {
         if differences.count >= total {
             // All there are were asked: their mean is no estimate any more.
             verdict = differences.mean > margin ? .fail : .pass
-        } else if differences.count < min(total, Metric.fewestProbes) {
+        } else if differences.count < min(total, fewestProbes) {
             verdict = .inconclusive
         } else {
             verdict = interval.lower > margin ? .fail : interval.upper < margin ? .pass : .inconclusive

@@ -185,7 +185,8 @@ import Testing
                         probe: QualityProbe(coordinator: coordinator, transport: bench.transport, credential: nil),
                         logger: quiet)
                     let controller = RolloutController(ledger: ledger, mlflow: mlflow, quality: watch, logger: quiet)
-                    for _ in 0..<3 {
+                    // Probes are asked beside; that the last one is there shows at the next look.
+                    while try await Self.rollout(ledger)?.state == .running {
                         for rollout in try await ledger.rolloutsAlive() { try await controller.look(at: rollout) }
                     }
                     let probes = try await ledger.rolloutProbes("r")

@@ -109,7 +109,7 @@ final class Admission: Sendable {
         /// Whether there is something left over: while others come, as much as they do not notice, and a quarter of the
         /// places at most; else three quarters, so that whoever comes finds one at once.
         func hasSpareRoom(_ now: NIODeadline) -> Bool {
-            guard hasRoom(now), health.admittance(now) == .open else { return false }
+            guard hasRoom(now) else { return false }
             if let load, load.waiting > 0 || load.cache > Self.spareCache { return false }
             let places = places(now)
             if inFlight == batched, now - othersUntil > Self.idleAfter { return batched < max(1, places * 3 / 4) }

@@ -107,7 +107,7 @@ struct FairQueue<Element> {
         var sum = 0
         var kept: [Entry?] = []
         for case let entry? in flow.entries[flow.first...] {
-            if taken.count < limit, entry.cost <= limitOfCost - sum, isWanted(entry.element) {
+            if taken.count < limit, sum <= limitOfCost - entry.cost, isWanted(entry.element) {
                 taken.append(entry)
                 sum += entry.cost
             } else {
@@ -120,7 +120,8 @@ struct FairQueue<Element> {
         }
         flow.entries = kept
         flow.first = 0
-        flow.deficit -= sum
+        // Not more than a few requests' worth: who is far in debt would wait for ever, and be looked for in vain.
+        flow.deficit = max(-Self.costLimit, flow.deficit - min(sum, Self.costLimit))
         if flow.isEmpty { endFlow(key, level: level) } else { levels[level].flows[key] = flow }
         count -= taken.count
         cost -= sum

@@ -64,9 +64,9 @@ struct CoalescingTrial: Equatable, Sendable {
         }
     }
 
-    /// What joins cannot be divided again: it stays off.
+    /// What joins cannot be divided again: it is off for a while.
     mutating func giveUp() {
-        phase = .decided(isOn: false, until: .distantFuture)
+        phase = .decided(isOn: false, until: .now() + Self.validity)
     }
 
     private static func wins(_ counts: [Int]) -> Bool {

@@ -34,6 +34,12 @@ extension Exchange {
         deliver(status, body, fields: "")
     }
 
+    /// The call failed, and too many have failed to try once more.
+    func jointFailed() {
+        guard case .joint = phase else { return }
+        fail(.upstream(502, code: "upstream_failed", "the model server failed to answer"))
+    }
+
     /// The call has no answer for it, or none for all: it asks for itself.
     /// - Parameter replica: one that failed.
     func goAlone(without replica: Replica? = nil) {

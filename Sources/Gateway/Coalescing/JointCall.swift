@@ -93,11 +93,12 @@ final class JointCall: UpstreamReceiver {
     }
 
     /// Somebody goes.
-    func leave(_ exchange: Exchange) {
+    /// - Parameter outcome: what it says of the replica when nobody is left.
+    func leave(_ exchange: Exchange, _ outcome: Admission.Outcome = .unknown) {
         members.removeAll { $0.exchange === exchange }
         guard members.isEmpty, !isOver else { return }
         upstream?.abort()
-        end(.unknown)
+        end(outcome)
     }
 
     // MARK: The call
@@ -151,7 +152,7 @@ final class JointCall: UpstreamReceiver {
         guard !isOver else { return }
         guard status == 200 else {
             // Whose fault it is shows when each asks alone; what only one asked is its answer.
-            if prompts.count == 1, status < 500 {
+            if prompts.count == 1, status < 500, status != 404, status != 405 {
                 deliver([answer])
             } else {
                 giveUp(status == 501 || status == 503 ? .success : .failure)
@@ -199,7 +200,14 @@ final class JointCall: UpstreamReceiver {
         let members = members
         let failed = outcome == .failure ? grant?.replica : nil
         end(outcome)
-        for member in members { member.exchange.goAlone(without: failed) }
+        for member in members {
+            // After a failure within the budget for further tries, as anybody.
+            if failed == nil || loop.core.admission.mayRetry(member.exchange.deployment.id) {
+                member.exchange.goAlone(without: failed)
+            } else {
+                member.exchange.jointFailed()
+            }
+        }
     }
 
     private func end(_ outcome: Admission.Outcome) {

@@ -33,7 +33,8 @@ struct JointKey: Hashable, Sendable {
         body.withUnsafeReadableBytes { bytes in
             if isDeterministic { identical = Hash.mix(seed ^ Hash.of(bytes)) | 1 }
             guard canJoin, Self.holdsOnePrompt(bytes, inspection.prompt),
-                !EventStreamFilter.holds(bytes, Self.tokensMember)
+                !EventStreamFilter.holds(bytes, Self.tokensMember), !EventStreamFilter.holds(bytes, "\"best_of\""),
+                !(EventStreamFilter.holds(bytes, "\"prompt\"") && EventStreamFilter.holds(bytes, "\"input\""))
             else { return }
             let before = Hash.of(UnsafeRawBufferPointer(rebasing: bytes[..<inspection.prompt.lowerBound]))
             let after = Hash.of(UnsafeRawBufferPointer(rebasing: bytes[inspection.prompt.upperBound...]))

@@ -190,6 +190,7 @@ extension ClientConnection {
     /// Answers what is no request that can be passed on; nothing after it can be trusted.
     /// - Parameter requestID: of a request whose head was read.
     func refuse(_ error: GatewayError, requestID: ByteBuffer? = nil) {
+        leaveService()
         core.metrics.refuse(error)
         closesAfterAnswer = true
         answer(error, requestID: requestID)

@@ -97,7 +97,7 @@ final class ClientConnection: ChannelInboundHandler {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        if case .service(let exchange) = phase { exchange.cancel() }
+        leaveService()
         phase = .closing
         loop.remove(self)
         exchange?.cancel()
@@ -170,6 +170,7 @@ final class ClientConnection: ChannelInboundHandler {
     }
 
     func close() {
+        leaveService()
         phase = .closing
         context?.close(promise: nil)
     }

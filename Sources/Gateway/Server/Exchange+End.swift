@@ -36,7 +36,7 @@ extension Exchange {
                     code: "queue_timeout", retryAfter: retryAfter(),
                     "no place at '\(deployment.label)' became free within \(timeouts.queue)"))
         case .joint(let call):
-            call.leave(self)
+            call.leave(self, .failure)
             fail(
                 .upstream(504, code: "first_token_timeout", "the model server did not answer in time"))
         case .sent where isHedged && hedge == nil && now < min(total, sentAt + TimeAmount(timeouts.firstToken)):
@@ -139,6 +139,7 @@ extension Exchange {
         var sums = RolloutSums()
         switch outcome {
         case .cancelled: return
+        case .ended where isFree: return
         case .failed(let error) where slot == nil || error.status < 500: return
         case .ended where status >= 400 && status < 500: return
         default: break
@@ -171,7 +172,7 @@ extension Exchange {
     func replicaOutcome(_ outcome: Outcome) -> Admission.Outcome {
         switch outcome {
         case .cancelled: .unknown
-        case .failed: .failure
+        case .failed(let error): error.status < 500 ? .unknown : .failure
         // That it has too much to do is no fault; what it cannot do at all is none of its faults either.
         case .ended: isBroken || status >= 500 && status != 501 && status != 503 ? .failure : .success
         }

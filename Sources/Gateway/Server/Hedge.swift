@@ -18,13 +18,12 @@ final class Hedge: UpstreamReceiver {
 
     /// Asks another replica, if one has a place at once and the budget for further tries allows it.
     static func begin(_ exchange: Exchange) -> Hedge? {
-        guard let slow = exchange.grant?.replica, exchange.core.admission.mayRetry(exchange.deployment.id) else {
-            return nil
-        }
+        guard let slow = exchange.grant?.replica else { return nil }
         var ask = exchange.ask
         ask.excluded.append(slow.id)
         guard let grant = exchange.core.admission.takeNow(ask) else { return nil }
-        guard grant.replica !== slow else {
+        // The place first: where there is none the budget is not touched.
+        guard grant.replica !== slow, exchange.core.admission.mayRetry(exchange.deployment.id) else {
             exchange.core.admission.release(grant, .unknown)
             return nil
         }

@@ -43,7 +43,7 @@ package final class ServiceBody: AsyncSequence, Sendable {
             }
             state.pieces.append(piece)
             state.bytes += piece.count
-            state.isPaused = state.bytes > Self.bound
+            state.isPaused = state.isPaused || state.bytes > Self.bound
             return (nil, !state.isPaused)
         }
         reader?.resume(returning: piece)

@@ -19,6 +19,7 @@ final class ServiceExchange {
     var isFull = false
     /// Whether the answer's head is written.
     var hasBegun = false
+    private var isCancelled = false
     private(set) var body: ServiceBody
     private var task: Task<Void, Never>?
     private var writable: EventLoopPromise<Void>?
@@ -77,8 +78,9 @@ final class ServiceExchange {
         }
     }
 
-    /// The client has gone.
+    /// Nobody waits for the answer any more.
     func cancel() {
+        isCancelled = true
         body.finish(.failure(ServiceClientGone()))
         task?.cancel()
         writable?.fail(ServiceClientGone())
@@ -87,6 +89,7 @@ final class ServiceExchange {
 
     /// Completes when the client takes more.
     func whenWritable() -> EventLoopFuture<Void> {
+        guard !isCancelled else { return loop.makeFailedFuture(ServiceClientGone()) }
         let promise = writable ?? loop.makePromise(of: Void.self)
         writable = promise
         return promise.futureResult
@@ -134,7 +137,10 @@ extension ClientConnection {
         received.moveReaderIndex(forwardBy: head.length)
         phase = .service(exchange)
         ownDeadline = .now() + TimeAmount(core.configuration.timeouts.body)
-        if case .none = rest { exchange.body.finish(.success(())) }
+        if case .none = rest {
+            exchange.body.finish(.success(()))
+            ownDeadline = .now() + TimeAmount(core.configuration.timeouts.total)
+        }
         if head.expectsContinue {
             writeStatic("HTTP/1.1 100 Continue\r\n\r\n")
             flush()
@@ -257,6 +263,8 @@ extension ClientConnection {
         out.writeBytes(piece)
         write(out)
         flush()
+        // A flush that fails ends the connection under whoever flushed.
+        guard case .service = phase else { return loop.loop.makeFailedFuture(ServiceClientGone()) }
         guard !isWritable else {
             ownDeadline = .now() + TimeAmount(core.configuration.timeouts.total)
             return loop.loop.makeSucceededVoidFuture()
@@ -275,6 +283,11 @@ extension ClientConnection {
         serviceDone()
     }
 
+    /// Ends the request that a service answers, if there is one.
+    func leaveService() {
+        if case .service(let exchange) = phase { exchange.cancel() }
+    }
+
     /// A body of which nobody reads the rest cannot be told from the next request.
     private func leaveBody(_ exchange: ServiceExchange) {
         if case .none = exchange.rest { return }
@@ -284,6 +297,7 @@ extension ClientConnection {
 
     private func serviceDone() {
         flush()
+        guard case .service = phase else { return }
         phase = .exchanging
         endRequest()
     }

@@ -60,7 +60,8 @@ WHERE id = $1 AND holder = $2 AND ended_at IS NULL
 RETURNING status;
 
 -- name: release_batch
-UPDATE martlet.batches SET holder = NULL, held_until = NULL WHERE id = $1 AND holder = $2;
+UPDATE martlet.batches SET holder = NULL, held_until = clock_timestamp() + make_interval(secs => $3)
+WHERE id = $1 AND holder = $2;
 
 -- name: begin_batch
 UPDATE martlet.batches SET status = 'in_progress', started_at = clock_timestamp(), total = $3, holder = NULL, held_until = NULL
@@ -95,23 +96,26 @@ RETURNING p.part, p.byte_offset, p.bytes, p.first_line, p.lines, p.attempt, b.*;
 -- Empty when it is somebody else's by now, or its batch is over.
 UPDATE martlet.batch_parts p SET held_until = clock_timestamp() + make_interval(secs => $4)
 FROM martlet.batches b
-WHERE p.batch = $1 AND p.part = $2 AND p.holder = $3 AND NOT p.is_done
+WHERE p.batch = $1 AND p.part = $2 AND p.holder = $3 AND p.attempt = $5 AND NOT p.is_done
   AND b.id = p.batch AND b.status = 'in_progress' AND b.expires_at > clock_timestamp()
 RETURNING p.part;
 
 -- name: release_part
-UPDATE martlet.batch_parts SET holder = NULL, held_until = NULL WHERE batch = $1 AND part = $2 AND holder = $3 AND NOT is_done;
+-- For whoever comes, after a while: what could not be done now may be done then, and others have their turn meanwhile.
+UPDATE martlet.batch_parts SET holder = NULL, held_until = clock_timestamp() + make_interval(secs => $5)
+WHERE batch = $1 AND part = $2 AND holder = $3 AND attempt = $4 AND NOT is_done;
 
 -- name: finish_part
 UPDATE martlet.batch_parts SET is_done = true, has_output = $4, has_errors = $5, holder = NULL, held_until = NULL
-WHERE batch = $1 AND part = $2 AND holder = $3 AND NOT is_done
+WHERE batch = $1 AND part = $2 AND holder = $3 AND attempt = $6 AND NOT is_done
 RETURNING part;
 
 -- name: add_to_batch
 UPDATE martlet.batches
 SET completed = completed + $2, failed = failed + $3, prompt_tokens = prompt_tokens + $4,
     cached_tokens = cached_tokens + $5, completion_tokens = completion_tokens + $6, cost = cost + $7
-WHERE id = $1;
+WHERE id = $1 AND ended_at IS NULL AND (held_until IS NULL OR held_until < clock_timestamp())
+RETURNING id;
 
 -- name: finalize_if_done
 UPDATE martlet.batches SET status = 'finalizing', finalizing_at = clock_timestamp()

@@ -60,18 +60,22 @@ VALUES ($1, $2, $3, $4, $5, $6::jsonb);
 SELECT step, verdict, action, summary, evidence::text AS evidence, decided_at
 FROM martlet.rollout_verdicts WHERE rollout_id = $1 ORDER BY id;
 
--- name: next_to_tell
-SELECT id, model, candidate, baseline, state, policy::text AS policy, step, started_at, step_started_at, finished_at, reason,
-       told, tell_attempts
-FROM martlet.rollouts
-WHERE finished_at IS NOT NULL AND tell_at < 'infinity' AND tell_at < clock_timestamp()
-ORDER BY tell_at LIMIT 1 FOR UPDATE SKIP LOCKED;
+-- name: claim_to_tell
+-- For so long nobody else tells it: that is enough for all receivers to be slow.
+UPDATE martlet.rollouts SET tell_at = clock_timestamp() + interval '10 minutes', tell_attempts = tell_attempts + 1
+WHERE id = (SELECT id FROM martlet.rollouts
+            WHERE finished_at IS NOT NULL AND tell_at < 'infinity' AND tell_at < clock_timestamp()
+            ORDER BY tell_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING id, model, candidate, baseline, state, policy::text AS policy, step, started_at, step_started_at, finished_at,
+          reason, told, tell_attempts;
 
--- name: set_told
+-- name: add_told
+UPDATE martlet.rollouts SET told = array_append(told, $2) WHERE id = $1 AND NOT $2 = ANY (told);
+
+-- name: end_telling
 UPDATE martlet.rollouts
-SET told = $2::text[], tell_attempts = tell_attempts + 1,
-    tell_at = CASE WHEN $3::double precision IS NULL THEN 'infinity'
-                   ELSE clock_timestamp() + make_interval(secs => $3::double precision) END
+SET tell_at = CASE WHEN $2::double precision IS NULL THEN 'infinity'
+                   ELSE clock_timestamp() + make_interval(secs => $2::double precision) END
 WHERE id = $1;
 
 -- name: add_probe

@@ -42,25 +42,26 @@ package struct RolloutNotifier: Sendable {
 
     /// - Returns: false when there is nothing to tell.
     package func tellNext() async throws -> Bool {
-        try await ledger.tellNextRollout { rollout, told, attempts in
-            var told = told
-            var retry: Double?
-            for receiver in receivers where !told.contains(receiver.name) {
-                do {
-                    _ = try await sender.tell(
-                        receiver, RolloutNotice(rollout), key: "rollout/\(rollout.id)/\(receiver.name)")
-                    NotifyMetrics.told(receiver, succeeded: true)
-                    told.append(receiver.name)
-                } catch {
-                    NotifyMetrics.told(receiver, succeeded: false)
-                    let isPermanent = (error as? any FailureConvertible)?.failure.class == .permanent
-                    if !isPermanent, attempts + 1 < Self.attempts { retry = min(180, pause * Double(1 << attempts)) }
-                    log.warning(
-                        "a receiver was not told how a rollout ended",
-                        metadata: ["receiver": "\(receiver.name)", "rollout": "\(rollout.id)", "error": "\(error)"])
+        guard let untold = try await ledger.claimUntoldRollout() else { return false }
+        let rollout = untold.rollout
+        var retry: Double?
+        for receiver in receivers where !untold.told.contains(receiver.name) {
+            do {
+                _ = try await sender.tell(
+                    receiver, RolloutNotice(rollout), key: "rollout/\(rollout.id)/\(receiver.name)")
+                NotifyMetrics.told(receiver, succeeded: true)
+                try await ledger.addTold(rollout.id, receiver: receiver.name)
+            } catch let error as any FailureConvertible {
+                NotifyMetrics.told(receiver, succeeded: false)
+                if error.failure.class != .permanent, untold.attempts < Self.attempts {
+                    retry = min(180, pause * Double(1 << (untold.attempts - 1)))
                 }
+                log.warning(
+                    "a receiver was not told how a rollout ended",
+                    metadata: ["receiver": "\(receiver.name)", "rollout": "\(rollout.id)", "error": "\(error)"])
             }
-            return (told, retry)
         }
+        try await ledger.endTelling(rollout.id, retry: retry)
+        return true
     }
 }
