@@ -77,6 +77,9 @@ import Testing
         #expect(limit.value == 31)
         for _ in 0..<150 { limit.update(load(100), inFlight: limit.value) }
         #expect(limit.value == 1)
+        // An engine that is free again is used again within seconds.
+        for _ in 0..<11 { limit.update(load(0, 0.1), inFlight: limit.value) }
+        #expect(limit.value == 64)
     }
 
     /// Two turns of answers, so much slower beside a batch; what batches may have afterwards.

@@ -43,7 +43,9 @@ struct ConcurrencyLimit: Equatable, Sendable {
             value = max(Self.floor, min(Int(Double(min(value, max(inFlight, 1))) * Self.decrease), value - 1))
             waited = []
         } else if load.waiting <= few, inFlight * 10 >= value * 9 {
-            value = min(ceiling, value + max(1, value / 16))
+            // Fast where the engine has plainly nothing to do: whoever crowded it out has gone.
+            let isIdle = load.waiting == 0 && load.cache < Self.cacheLimit / 2
+            value = min(ceiling, value + max(1, value / (isIdle ? 2 : 16)))
         }
     }
 }
