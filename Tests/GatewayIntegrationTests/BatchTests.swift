@@ -238,6 +238,42 @@ import Testing
         }
     }
 
+    /// A part belongs to whoever began it last, also where both have one name; and a batch that is over takes nothing more.
+    @Test func aPartThatWasBegunAgainTakesTheLaterOnesWord() async throws {
+        try await BatchBench.with { bench in
+            try await bench.gateway(port: nil) { gateway in
+                let ledger = bench.bench.ledger
+                let file = try await bench.upload(gateway, BatchBench.line("a"))
+                let id = try await bench.begin(gateway, file: file)
+                _ = try #require(try await ledger.claimBatch(holder: "g", seconds: 30))
+                let part = BatchPart(number: 0, offset: 0, bytes: 10, firstLine: 1, lines: 1)
+                #expect(try await ledger.beginBatch(id, holder: "g", parts: [part]))
+                let first = try #require(try await ledger.claimPart(holder: "g", seconds: 0))
+                var second: HeldPart?
+                try await eventually {
+                    second = try await ledger.claimPart(holder: "g", seconds: 30)
+                    return second != nil
+                }
+                let later = try #require(second)
+                #expect(first.attempt == 1 && later.attempt == 2)
+                var sum = Batch.Sum()
+                sum.completed = 1
+                #expect(try await !ledger.holdPart(first, holder: "g", seconds: 30))
+                await #expect(throws: Ledger.PartLost.self) {
+                    try await ledger.finishPart(first, holder: "g", sum: sum, hasOutput: true, hasErrors: false)
+                }
+                try await ledger.finishPart(later, holder: "g", sum: sum, hasOutput: true, hasErrors: false)
+                let batch = try #require(try await ledger.batch(id, team: nil))
+                #expect(batch.status == .finalizing && batch.sum.completed == 1)
+                #expect(try await ledger.claimBatch(holder: "h", seconds: 30) != nil)
+                #expect(try await ledger.endBatch(id, holder: "h", status: .completed))
+                await #expect(throws: Ledger.PartLost.self) {
+                    try await ledger.finishPart(later, holder: "g", sum: sum, hasOutput: true, hasErrors: false)
+                }
+            }
+        }
+    }
+
     @Test(arguments: ["cancelled", "expired"]) func whatWasAnsweredIsKept(how: String) async throws {
         let asked = Asked()
         let hangs = asked.server { content in
