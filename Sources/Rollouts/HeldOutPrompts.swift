@@ -41,7 +41,7 @@ package struct HeldOutPrompts: Sendable {
             return []
         }
         for output in run.tasks.compactMap(\.output) {
-            guard let name = output.values["eval_jsonl"]?.stringValue, let files = output.artifacts else { continue }
+            guard let (name, system) = Self.file(of: output), let files = output.artifacts else { continue }
             let location = ManifestLocation(bucket: files.bucket, key: files.key, sha256: files.sha256)
             let manifest = try await ArtifactStore(client: storage, bucket: files.bucket).manifest(location)
             guard let entry = manifest.entries.first(where: { $0.name == name }) else { continue }
@@ -49,10 +49,17 @@ package struct HeldOutPrompts: Sendable {
             let bytes = try await storage.get(
                 bucket: files.bucket, key: "\(folder)/\(name)",
                 expecting: ExpectedContent(size: entry.bytes, sha256: entry.sha256), upTo: Self.fileLimit)
-            let system = output.values["report"]?["parameters"]?["system_prompt"]?.stringValue
             return try Self.choose(bytes, system: system, count: count)
         }
         return []
+    }
+
+    /// Where a preprocess stage says that it put them, and what it put before each question; nil for another output.
+    static func file(of output: StageOutput) -> (name: String, system: String?)? {
+        guard output.values["type"]?.stringValue == OutputType.tokens.rawValue,
+            let told = output.values["report"], let name = told["eval_jsonl"]?.stringValue
+        else { return nil }
+        return (name, told["report"]?["parameters"]?["system_prompt"]?.stringValue)
     }
 
     /// Spread evenly over the file: neighbours in it may be alike.

@@ -77,9 +77,17 @@ package struct RolloutController: Sendable {
     }
 
     /// What can be said of it now.
+    /// - Parameter quality: what is known of it; nil for what the ledger has of it.
     package func judge(
-        _ rollout: Rollout, quality: RolloutJudge.Quality = .unknown
+        _ rollout: Rollout, quality: RolloutJudge.Quality? = nil
     ) async throws -> RolloutJudge.Judgement {
+        var known = RolloutJudge.Quality.unknown
+        if let quality {
+            known = quality
+        } else {
+            let probes = try await ledger.rolloutProbes(rollout.id)
+            if !probes.isEmpty { known = .probes(probes, of: rollout.policy.probes) }
+        }
         let sums = try await ledger.rolloutSums(rollout.id)
         var candidate: [Int: RolloutSums] = [:]
         var baseline: [Int: RolloutSums] = [:]
@@ -98,7 +106,7 @@ package struct RolloutController: Sendable {
         let age = Double(Timestamp.now.microseconds - rollout.stepStartedAt.microseconds) / 1e6
         return RolloutJudge.judge(
             rollout.policy, candidate: candidate, baseline: baseline, stepSamples: samples, stepSeconds: age,
-            quality: quality)
+            quality: known)
     }
 
     private func advance(_ rollout: Rollout, _ judgement: RolloutJudge.Judgement) async throws {

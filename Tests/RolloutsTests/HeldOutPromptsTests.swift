@@ -1,3 +1,4 @@
+import Pipeline
 import Testing
 
 @testable import Rollouts
@@ -14,6 +15,17 @@ import Testing
         #expect(chosen.map(\.answer) == ["a0", "a25", "a50", "a75"] && chosen.allSatisfy { $0.system == "s" })
         #expect(try HeldOutPrompts.choose(Self.file(3), system: nil, count: 4).count == 3)
         #expect(try HeldOutPrompts.choose(Self.file(3), system: nil, count: 0).isEmpty)
+    }
+
+    @Test func thePreprocessStageSaysWhereTheyAre() throws {
+        let values = #"""
+            {"type":"tokens","base_model":"m","report":{"eval_file":"eval.safetensors","eval_jsonl":"eval.jsonl",
+             "report":{"parameters":{"system_prompt":"You are a security expert.","seed":23}}}}
+            """#
+        let output = StageOutput(values: try JSONValue(json: Array(values.utf8)))
+        let file = try #require(HeldOutPrompts.file(of: output))
+        #expect(file.name == "eval.jsonl" && file.system == "You are a security expert.")
+        #expect(HeldOutPrompts.file(of: StageOutput(values: ["type": "model"])) == nil)
     }
 
     @Test func whatIsNoExampleIsLeftOut() throws {
