@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 import random
+import re
 import time
 
 import aiohttp
@@ -139,24 +140,40 @@ async def closed_loop(opened, target, bodies, width):
     return replies, time.monotonic() - began
 
 
-async def keep_asking(opened, target, bodies, width, over):
-    """Asks, so many at a time and from the beginning again, until `over` is set; the replies."""
+async def ask_for(opened, target, bodies, width, seconds):
+    """Asks for a while, so many at a time and from the beginning again; the replies."""
     replies = []
     rest = itertools.cycle(bodies)
+    end = time.monotonic() + seconds
 
     async def client():
-        while not over.is_set():
+        while time.monotonic() < end:
             replies.append(await ask(opened, target, next(rest)))
 
     await asyncio.gather(*(client() for _ in range(width)))
     return replies
 
 
-async def warm_up(opened, target, bodies, width, seconds):
-    """Load that counts for nothing."""
-    over = asyncio.Event()
-    asyncio.get_running_loop().call_later(seconds, over.set)
-    return await keep_asking(opened, target, bodies, width, over)
+@contextlib.asynccontextmanager
+async def watching(opened, port, pause=0.5):
+    """What a vLLM says that it has in hand, looked at while in the scope: two lists, of what runs and of what waits."""
+    seen = {"running": [], "waiting": []}
+
+    async def look():
+        while True:
+            await asyncio.sleep(pause)
+            async with opened.get(f"http://127.0.0.1:{port}/metrics") as answer:
+                text = await answer.text()
+            for name, values in seen.items():
+                values.append(sum(float(one) for one in re.findall(rf"(?m)^vllm:num_requests_{name}[{{ ].*?(\S+)$", text)))
+
+    task = asyncio.create_task(look())
+    try:
+        yield seen
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
 async def open_loop(opened, target, bodies, rate, seconds, seed):

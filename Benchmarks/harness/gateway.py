@@ -6,12 +6,11 @@ import os
 import resource
 import statistics
 import sys
-import time
 from pathlib import Path
 
 from harness import machine
 from harness.figures import number, table, write_json
-from harness.processes import Failure, cpu_seconds
+from harness.processes import Failure
 from harness.proxies.haproxy import HAProxy
 from harness.proxies.litellm import LiteLLM
 from harness.proxies.load import CONNECTIONS, TYPICAL, measure_load
@@ -81,18 +80,6 @@ def running(names, servers, chosen, upstream):
     """Proxies in front of an upstream."""
     with contextlib.ExitStack() as stack:
         yield [stack.enter_context(PROXIES[name](servers, chosen, upstream)) for name in names]
-
-
-class Strangers:
-    """Who else had the processor, which tells what the figures are worth."""
-
-    def __init__(self):
-        self.began, self.busy, self.own = time.monotonic(), machine.busy_seconds(), cpu_seconds([os.getpid()])
-
-    def share(self):
-        """Of one core's time since the beginning: what went to processes that are not of this run."""
-        busy, own = machine.busy_seconds() - self.busy, cpu_seconds([os.getpid()]) - self.own
-        return max(0.0, busy - own) / (time.monotonic() - self.began)
 
 
 def measure(servers, chosen):
@@ -202,7 +189,7 @@ def main():
     facts = machine.facts()
     facts["wrk"] = machine.first_line("wrk", "-v")
     prepare(chosen)
-    strangers = Strangers()
+    strangers = machine.Strangers()
     with Servers(chosen.martlet, ["redis", "postgresql"]) as servers:
         results, books = measure(servers, chosen)
         facts["strangers"] = strangers.share()

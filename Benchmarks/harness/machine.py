@@ -4,6 +4,9 @@ import datetime
 import os
 import platform
 import subprocess
+import time
+
+from harness.processes import cpu_seconds
 
 
 def facts():
@@ -39,3 +42,15 @@ def first_line(*command):
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     text = (done.stdout or done.stderr).strip()
     return text.splitlines()[0] if text else "unknown"
+
+
+class Strangers:
+    """Who else had the processor, which tells what the figures are worth."""
+
+    def __init__(self):
+        self.began, self.busy, self.own = time.monotonic(), busy_seconds(), cpu_seconds([os.getpid()])
+
+    def share(self):
+        """Of one core's time since the beginning: what went to processes that are not of this run."""
+        busy, own = busy_seconds() - self.busy, cpu_seconds([os.getpid()]) - self.own
+        return max(0.0, busy - own) / (time.monotonic() - self.began)

@@ -35,8 +35,11 @@ class Servers:
         # PostgreSQL runs as a user of its own when this is root, and must get through.
         self.folder.chmod(0o711)
         self.state = self.folder / "state"
+        # The checkout's own settings are for the checkout's own program.
+        self.config = self.folder / "martlet.yaml"
+        self.config.write_text("log: {level: warning}\n", encoding="utf-8")
         try:
-            environment = {"MARTLET_STATE": str(self.state), "MARTLET_LOG_LEVEL": "warning"}
+            environment = {"MARTLET_STATE": str(self.state), "MARTLET_CONFIG": str(self.config)}
             self.child = Child(
                 "servers", [self.martlet, "servers", *self.names], self.folder / "servers.log", environment
             )

@@ -1,0 +1,595 @@
+"""The gateway before a real vLLM: goodput, sharing, coalescing, overload, batches beside other requests."""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import resource
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import openai
+
+from harness import machine
+from harness.completions import Target, ask_for, body, closed_loop, open_loop, session, watching
+from harness.figures import number, percentile, table, write_json
+from harness.processes import Failure, cpu_seconds
+from harness.servers import Servers, end_on_signals
+from harness.serving import LIMITS, MODEL, PLACES, CostlyServer, Engine, Gateway, Martlet, Replica, engine_cores
+
+# What an answer has, in tokens.
+SHORT, STREAMED = 8, 16
+WIDTHS = (64, 256)
+# Requests of a measurement, as a multiple of how many are asked at the same time.
+ROUNDS = {64: 4, 256: 3}
+# Requests that are asked one after another.
+ALONE = 48
+# Seconds of load in which the gateway finds out whether joining requests wins: six of trial, and the way there.
+TRIAL = 10
+# Seconds that a request waits for its place at most, and those of the first token in a model server with all places taken.
+QUEUE_LIMIT, FIRST_TOKEN = 30, 5
+# Seconds of an overload that count for nothing: until requests of all keys wait.
+RISE = 10
+LINES = 500
+
+# What the gateway has to show: (what, test, limit).
+BARS = {
+    "goodput_64": ("times vLLM's own goodput, 64 at a time", "at least", 0.98),
+    "goodput_256": ("times vLLM's own goodput, 256 at a time", "at least", 0.98),
+    "different": ("answers, asked one after another, that are not vLLM's own", "at most", 0),
+    "goodput_failed": ("requests that failed, direct or not", "at most", 0),
+    "usage_differs": ("requests and tokens by which the usage differs", "at most", 0),
+    "sharing": ("times the goodput before, once others have left an engine that they overloaded", "at least", 0.9),
+    "sharing_failed": ("requests that failed", "at most", 0),
+    "auto_8 tokens": ("times the goodput without coalescing: auto, 8 tokens of vLLM", "at least", 0.97),
+    "auto_1 token": ("times the goodput without coalescing: auto, 1 token of vLLM", "at least", 0.97),
+    "auto_costly": ("times the goodput without coalescing: auto, 20 ms for each call", "at least", 1.5),
+    "joined_different": ("of the answers to joined requests, the part that is not as alone, 20 ms for each call", "at most", 0),
+    "coalescing_failed": ("requests that failed", "at most", 0),
+    "quiet_served": ("of the quiet key's requests, the part that was answered", "at least", 1.0),
+    "first_p99": ("s to the first token of what was let in, p99, in an overload", "at most", QUEUE_LIMIT + FIRST_TOKEN),
+    "shares": ("times the tokens of the key that floods four times as much, for the other one", "at least", 0.9),
+    "shares_most": ("times the tokens of the key that floods four times as much, for the other one", "at most", 1.1),
+    "timed_out": ("requests in an overload without an answer, or broken off", "at most", 0),
+    "no_retry_after": ("refusals that do not say when to come back", "at most", 0),
+    "batch_moves": ("times the p95 latency without a batch", "at most", 1.1),
+    "batch_unanswered": (f"lines of {LINES} that a batch did not answer well", "at most", 0),
+    "batch_failed": ("interactive requests that failed", "at most", 0),
+}
+
+
+def options():
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--martlet", required=True, type=Path)
+    parser.add_argument("--model", required=True, type=Path)
+    parser.add_argument("--json", required=True)
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--overload-seconds", type=int, default=60)
+    parser.add_argument("--alone-seconds", type=int, default=30)
+    parser.add_argument("--beside-seconds", type=int, default=60)
+    parser.add_argument("--batch-requests", type=int, default=32)
+    parser.add_argument("--engine-cores", default=engine_cores())
+    chosen = parser.parse_args()
+    chosen.parts = chosen.parts or list(PARTS)
+    if any(name not in PARTS for name in chosen.parts):
+        parser.error(f"the parts are {', '.join(PARTS)}")
+    if min(chosen.turns, chosen.alone_seconds, chosen.beside_seconds) < 1 or chosen.overload_seconds <= RISE:
+        parser.error(f"turns and seconds are at least 1, --overload-seconds more than {RISE}")
+    return chosen
+
+
+class Bench:
+    """What the parts share."""
+
+    def __init__(self, chosen, martlet, engine):
+        self.chosen = chosen
+        self.martlet = martlet
+        self.engine = engine
+        self.results = {}
+        self.values = {}
+
+    @contextlib.contextmanager
+    def gateway(self, name, server=None, max_in_flight=PLACES, **settings):
+        """A gateway before the engine, or another server; what it complains of is told."""
+        with Gateway(self.martlet, name, [Replica(server or self.engine, max_in_flight)], **settings) as gateway:
+            yield gateway
+        if complaints := gateway.complaints():
+            print(f"  the log of the gateway {name}:\n{complaints[:2_000]}", flush=True)
+
+
+def questions(count, first=1):
+    """Prompts, each unlike the others."""
+    return [f"What is CWE-{number}?" for number in range(first, first + count)]
+
+
+def turns(chosen, names):
+    """For each turn the names, each time another one first: a machine that is slower for a minute is so for all."""
+    for turn in range(chosen.turns):
+        yield turn, names[turn % len(names) :] + names[: turn % len(names)]
+
+
+def failed(replies):
+    """Those that were not answered to the last byte; the first few are told."""
+    bad = [reply for reply in replies if not reply.is_whole]
+    for reply in bad[:3]:
+        print(f"  failed: {reply.status} {reply.fault}", flush=True)
+    return len(bad)
+
+
+def ratio(rows, name, other):
+    """The median of the turns' ratios of a rate."""
+    return statistics.median(row["rate"] / its["rate"] for row, its in zip(rows[name], rows[other], strict=True))
+
+
+# Goodput
+
+
+async def goodput(bench):
+    """Many short requests, vLLM's own answers against those that come through the gateway."""
+    results, sent = {"failed": 0}, []
+    direct = Target(bench.engine.port, MODEL)
+    key = bench.martlet.key("goodput", "--models", MODEL, *LIMITS)
+    async with session() as opened:
+        for place, width in enumerate(WIDTHS, 1):
+            asked = [body(direct, prompt, SHORT) for prompt in questions(width * ROUNDS[width], 10_000 * place)]
+            rows, texts = {"direct": [], "gateway": []}, {"direct": [], "gateway": []}
+            for turn, names in turns(bench.chosen, list(rows)):
+                for name in names:
+                    if name == "direct":
+                        await ask_for(opened, direct, asked, width, 3)
+                        replies, row = await measure(opened, bench, direct, asked, width)
+                    else:
+                        # A fresh one: what it saw while others asked the engine is another matter (see sharing).
+                        with bench.gateway(f"goodput-{width}-{turn}") as gateway:
+                            target = Target(gateway.port, MODEL, key)
+                            sent += await ask_for(opened, target, asked, width, TRIAL)
+                            replies, row = await measure(opened, bench, target, asked, width, gateway)
+                            sent += replies
+                    rows[name].append(row)
+                    texts[name].append([reply.text for reply in replies])
+                    results["failed"] += row["failed"]
+                said = ", ".join(f"{name} {row[turn]['rate']:.1f}" for name, row in rows.items())
+                print(f"  goodput, {width} at a time, turn {turn + 1}: requests/s {said}", flush=True)
+            results[str(width)] = {
+                "runs": rows,
+                "ratio": ratio(rows, "gateway", "direct"),
+                # What is calculated together with other sequences is not calculated to the same last bit.
+                "different": differences(texts["direct"], texts["gateway"]),
+                "different_direct": differences(texts["direct"], texts["direct"][1:]),
+            }
+        # One after another there is one right answer.
+        asked = [body(direct, prompt, SHORT) for prompt in questions(ALONE)]
+        own, _ = await closed_loop(opened, direct, asked, 1)
+        with bench.gateway("goodput-alone") as gateway:
+            through, _ = await closed_loop(opened, Target(gateway.port, MODEL, key), asked, 1)
+        sent += through
+        results["different"] = sum(left.text != right.text for left, right in zip(own, through, strict=True))
+        results["failed"] += failed(own) + failed(through)
+    results["usage"] = compare_usage(bench.martlet, "goodput", sent)
+    bench.results["goodput"] = results
+    for width in WIDTHS:
+        bench.values[f"goodput_{width}"] = results[str(width)]["ratio"]
+    bench.values["different"] = results["different"]
+    bench.values["goodput_failed"] = results["failed"]
+    bench.values["usage_differs"] = results["usage"]["differs"]
+
+
+async def measure(opened, bench, target, asked, width, gateway=None):
+    """One measurement: the replies, and the figures of a row."""
+    cpu = cpu_seconds(gateway.pids) if gateway else 0
+    async with watching(opened, bench.engine.port) as seen:
+        replies, seconds = await closed_loop(opened, target, asked, width)
+    took = [reply.seconds for reply in replies]
+    return replies, {
+        "rate": len(replies) / seconds,
+        "p50": percentile(took, 0.5),
+        "p99": percentile(took, 0.99),
+        "failed": failed(replies),
+        **{what: statistics.fmean(values or [0]) for what, values in seen.items()},
+        "gateway_cpu": (cpu_seconds(gateway.pids) - cpu) / seconds if gateway else 0,
+    }
+
+
+def differences(left, right):
+    """Of the answers of turns side by side: how many differ, as a part of all; None where there is nothing to compare."""
+    pairs = [pair for one, other in zip(left, right) for pair in zip(one, other, strict=True)]
+    return sum(one != other for one, other in pairs) / len(pairs) if pairs else None
+
+
+def compare_usage(martlet, name, replies):
+    """What the ledger has of a key whose gateway has ended, against what was answered."""
+    whole = [reply for reply in replies if reply.is_whole]
+    sent = {"requests": len(whole), "completionTokens": sum(reply.tokens for reply in whole)}
+    used = martlet.usage(name)
+    return {"sent": sent, "used": used, "differs": sum(abs(used[what] - count) for what, count in sent.items())}
+
+
+def show_goodput(results):
+    """The tables for people."""
+    rows = []
+    for width in WIDTHS:
+        own = results[str(width)]
+        for name, runs in own["runs"].items():
+            middle = {what: statistics.median(run[what] for run in runs) for what in runs[0]}
+            rows.append([
+                f"{name}, {width} at a time", number(middle["rate"]), number(middle["p50"], 2), number(middle["p99"], 2),
+                number(own["ratio"], 3) if name == "gateway" else "-", number(middle["running"]), number(middle["waiting"]),
+                f"{middle['gateway_cpu']:.1%}" if name == "gateway" else "-",
+                "-" if own[part := "different" if name == "gateway" else "different_direct"] is None else f"{own[part]:.1%}",
+            ])  # fmt: skip
+    head = [f"{SHORT} tokens", "req/s", "p50 s", "p99 s", "ratio", "running", "waiting", "of a core", "other text"]
+    print("\n" + table(head, rows))
+    print(
+        "running, waiting: what the engine has in hand, on average. of a core: what the gateway takes. other text: than vLLM's "
+        "own answers in the same turn; for direct, than in the turn before. Under load the engine calculates in other groups "
+        f"each time. One after another {results['different']} of {ALONE} differed."
+    )
+
+
+# Sharing
+
+
+async def sharing(bench):
+    """A gateway that is idle while others ask more of the engine than it can do, and what it gives the engine afterwards."""
+    direct = Target(bench.engine.port, MODEL)
+    asked = [body(direct, prompt, SHORT) for prompt in questions(1_000)]
+    runs = []
+    async with session() as opened:
+        for turn in range(bench.chosen.turns):
+            with bench.gateway(f"sharing-{turn}", max_in_flight=64, coalescing="off") as gateway:
+                target = Target(gateway.port, MODEL, bench.martlet.key(f"sharing-{turn}", *LIMITS))
+                await ask_for(opened, target, asked, 64, 3)
+                row = {}
+                for when in ("before", "after"):
+                    if when == "after":
+                        await ask_for(opened, direct, asked, 2 * PLACES, 8)
+                    began = time.monotonic()
+                    async with watching(opened, bench.engine.port, 1) as seen:
+                        replies = await ask_for(opened, target, asked, 64, 20)
+                    row[when] = {"rate": len(replies) / (time.monotonic() - began), "failed": failed(replies), **seen}
+            runs.append(row)
+            said = ", ".join(f"{when} {own['rate']:.1f}" for when, own in row.items())
+            print(f"  sharing, turn {turn + 1}: requests/s {said}", flush=True)
+    bench.results["sharing"] = {"runs": runs}
+    bench.values["sharing"] = statistics.median(row["after"]["rate"] / row["before"]["rate"] for row in runs)
+    bench.values["sharing_failed"] = sum(own["failed"] for row in runs for own in row.values())
+
+
+def show_sharing(results):
+    """The table for people."""
+    rows = []
+    for turn, row in enumerate(results["runs"], 1):
+        for when, own in row.items():
+            running = " ".join(f"{value:.0f}" for value in own["running"])
+            rows.append([f"turn {turn}, {when} others were there", number(own["rate"]), running])
+    print("\n" + table(["64 at a time, 20 s", "req/s", "what the engine works on, second by second"], rows))
+
+
+# Coalescing
+
+MODES = ("off", "on", "auto")
+JOINED = "martlet_gateway_joined_requests_total"
+# Name, tokens, requests.
+LOADS = (("8 tokens", 8, 512), ("1 token", 1, 1_024), ("costly", 8, 512))
+
+
+async def coalescing(bench):
+    """Requests that wait, joined never, always, or where it wins."""
+    width = 256
+    results, bad = {}, 0
+    key = bench.martlet.key("coalescing", *LIMITS)
+    with CostlyServer(bench.martlet.servers.folder) as costly:
+        async with session() as opened:
+            for load, tokens, count in LOADS:
+                server = costly if load == "costly" else bench.engine
+                asked = [body(Target(server.port, MODEL), prompt, tokens) for prompt in questions(count)]
+                rows, texts = {mode: [] for mode in MODES}, {mode: [] for mode in MODES}
+                for turn, names in turns(bench.chosen, list(MODES)):
+                    for mode in names:
+                        # A fresh one each time, and so each time another trial.
+                        name = f"coalescing-{load.replace(' ', '-')}-{mode}-{turn}"
+                        with bench.gateway(name, server, coalescing=mode) as gateway:
+                            target = Target(gateway.port, MODEL, key)
+                            bad += failed(await ask_for(opened, target, asked, width, TRIAL if mode == "auto" else 3))
+                            joined = gateway.metric(JOINED)
+                            replies, seconds = await closed_loop(opened, target, asked, width)
+                            joined = gateway.metric(JOINED) - joined
+                        bad += failed(replies)
+                        texts[mode].append([reply.text for reply in replies])
+                        rows[mode].append({
+                            "rate": count / seconds, "p50": percentile([reply.seconds for reply in replies], 0.5),
+                            "joined": joined / count,
+                        })  # fmt: skip
+                    said = ", ".join(f"{mode} {rows[mode][turn]['rate']:.1f}" for mode in MODES)
+                    print(f"  coalescing, {load}, turn {turn + 1}: requests/s {said}", flush=True)
+                results[load] = {"runs": rows}
+                for mode in MODES:
+                    results[load] |= {
+                        mode: ratio(rows, mode, "off"), f"different_{mode}": differences(texts["off"], texts[mode])
+                    }  # fmt: skip
+                bench.values[f"auto_{load}"] = results[load]["auto"]
+    bench.results["coalescing"] = results
+    bench.values["joined_different"] = max(results["costly"][f"different_{mode}"] for mode in MODES)
+    bench.values["coalescing_failed"] = bad
+
+
+def show_coalescing(results):
+    """The table for people."""
+    rows = []
+    for load, own in results.items():
+        for mode in MODES:
+            middle = {what: statistics.median(run[what] for run in own["runs"][mode]) for what in own["runs"][mode][0]}
+            text = "-" if mode == "off" else f"{own[f'different_{mode}']:.1%}"
+            rows.append([
+                f"{load}, {mode}", number(middle["rate"]), number(own[mode], 3), number(middle["p50"], 2),
+                f"{middle['joined']:.0%}", text,
+            ])  # fmt: skip
+    print("\n" + table(["256 at a time", "req/s", "to off", "p50 s", "joined", "other text"], rows))
+    print("costly: a stand-in that takes one call at a time, 20 ms each, whatever the number of its prompts")
+
+
+# Overload
+
+
+async def overload(bench):
+    """Three times what the engine can do, for a while: a quiet key beside one that floods, and two that flood."""
+    chosen = bench.chosen
+    results = {}
+    with bench.gateway("overload", max_in_flight=64) as gateway:
+        names = ("measure", "flood", "quiet", "more", "less")
+        keys = {name: gateway.key(f"overload-{name}", *LIMITS) for name in names}
+        targets = {name: Target(gateway.port, MODEL, key) for name, key in keys.items()}
+        asked = [body(targets["measure"], prompt, STREAMED, streams=True) for prompt in questions(2_000)]
+        async with session() as opened:
+            await ask_for(opened, targets["measure"], asked, 64, 3)
+            replies, seconds = await closed_loop(opened, targets["measure"], asked[:320], 64)
+            capacity = len(replies) / seconds
+            results["capacity"] = {
+                "rate": capacity,
+                "failed": failed(replies),
+                "first_p99": percentile([reply.first_seconds for reply in replies], 0.99),
+            }
+            print(f"  overload: the capacity is {capacity:.1f} requests/s of {STREAMED} tokens", flush=True)
+            # The quiet key's share would be the half of the capacity.
+            cases = {"quiet": {"flood": 2.8, "quiet": 0.2}, "shares": {"more": 2.4, "less": 0.6}}
+            for case, parts in cases.items():
+                results[case] = await flood(opened, targets, asked, parts, capacity, chosen)
+    bench.results["overload"] = results
+    rows = [row for case in ("quiet", "shares") for row in results[case]["keys"].values()]
+    quiet = results["quiet"]["keys"]["quiet"]
+    share = results["shares"]["keys"]["less"]["window_tokens"] / max(1, results["shares"]["keys"]["more"]["window_tokens"])
+    bench.values |= {
+        "quiet_served": quiet["answered"] / quiet["sent"],
+        "first_p99": max(row["first_p99"] for row in rows),
+        "shares": share,
+        "shares_most": share,
+        "timed_out": sum(row["failed"] for row in rows) + results["capacity"]["failed"],
+        "no_retry_after": sum(row["no_retry_after"] for row in rows),
+    }
+
+
+async def flood(opened, targets, asked, parts, capacity, chosen):
+    """Keys that each ask at a rate of their own, in parts of the capacity; what each got."""
+    began = time.monotonic()
+    seconds = chosen.overload_seconds
+    streams = await asyncio.gather(*(
+        open_loop(opened, targets[name], asked, part * capacity, seconds, seed)
+        for seed, (name, part) in enumerate(parts.items())
+    ))  # fmt: skip
+    window = (began + RISE, began + seconds)
+    rows = {}
+    for (name, part), replies in zip(parts.items(), streams, strict=True):
+        whole = [reply for reply in replies if reply.is_whole]
+        refused = [reply for reply in replies if reply.is_refused]
+        first = [reply.first_seconds for reply in whole] or [0.0]
+        codes = {str(status): sum(reply.status == status for reply in refused) for status in (429, 503)}
+        rows[name] = {
+            "asked": part,
+            "sent": len(replies),
+            "answered": len(whole),
+            "refused": codes,
+            "no_retry_after": sum(not reply.pauses for reply in refused),
+            "failed": failed([reply for reply in replies if not reply.is_refused]),
+            "first_p50": percentile(first, 0.5),
+            "first_p99": percentile(first, 0.99),
+            "first_most": max(first),
+            "refused_after_most": max((reply.seconds for reply in refused), default=0.0),
+            "window_tokens": sum(reply.tokens for reply in whole if window[0] <= reply.ended < window[1]),
+        }
+    tokens = sum(row["window_tokens"] for row in rows.values())
+    goodput = tokens / (window[1] - window[0]) / (capacity * STREAMED)
+    said = ", ".join(f"{name} {row['answered']} of {row['sent']}" for name, row in rows.items())
+    print(f"  overload: answered {said}; goodput {goodput:.2f} of the capacity", flush=True)
+    return {"keys": rows, "goodput": goodput}
+
+
+def show_overload(results):
+    """The table for people."""
+    rows = []
+    for case in ("quiet", "shares"):
+        for name, row in results[case]["keys"].items():
+            rows.append([
+                f"{name}, {row['asked']:g} x capacity", row["sent"], row["answered"], row["refused"]["429"],
+                row["refused"]["503"], row["failed"], row["window_tokens"], number(row["first_p50"], 2),
+                number(row["first_p99"], 2), number(row["first_most"], 2), number(row["refused_after_most"], 2),
+            ])  # fmt: skip
+    head = ["overload", "sent", "answered", "429", "503", "failed", "tokens", "first p50 s", "p99", "most", "refused within s"]
+    print("\n" + table(head, rows))
+    capacity = results["capacity"]
+    print(
+        f"the capacity is {capacity['rate']:.1f} requests/s, the first token then at p99 after {capacity['first_p99']:.2f} s; "
+        f"in the overloads the goodput is {results['quiet']['goodput']:.2f} and {results['shares']['goodput']:.2f} of it. "
+        f"tokens: from {RISE} s on. A request waits {QUEUE_LIMIT} s for its place at most."
+    )
+
+
+# Batch
+
+
+async def batch(bench):
+    """A few interactive streams, alone and beside a batch, which ends when they have gone at the latest."""
+    chosen = bench.chosen
+    runs = []
+    with bench.gateway("batch", batch_requests=chosen.batch_requests) as gateway:
+        target = Target(gateway.port, MODEL, gateway.key("interactive", *LIMITS))
+        asked = [body(target, prompt, 32, streams=True) for prompt in questions(1_000)]
+        client = openai.AsyncOpenAI(
+            base_url=gateway.address, api_key=gateway.key("batch", *LIMITS, team="batch"), max_retries=0, timeout=60
+        )
+        async with session() as opened, client:
+            await ask_for(opened, target, asked, 2, 3)
+            for turn in range(chosen.turns):
+                replies = {"alone": await ask_for(opened, target, asked, 2, chosen.alone_seconds)}
+                began = time.monotonic()
+                made = await begin_batch(client, f"turn-{turn}")
+                replies["beside"] = await ask_for(opened, target, asked, 2, chosen.beside_seconds)
+                lines = (await client.batches.retrieve(made.id)).request_counts.completed
+                left = time.monotonic()
+                done = await await_batch(client, made)
+                row = {name: latencies(own) for name, own in replies.items()} | {
+                    "lines_beside": lines, "alone_seconds": time.monotonic() - left, "seconds": time.monotonic() - began,
+                    "good": await good_lines(client, done), "status": done.status,
+                }  # fmt: skip
+                runs.append(row)
+                print(
+                    f"  batch, turn {turn + 1}: p95 {row['alone']['p95']:.2f} s alone, {row['beside']['p95']:.2f} s beside; "
+                    f"{lines} lines meanwhile, all after {row['seconds']:.0f} s",
+                    flush=True,
+                )
+    bench.results["batch"] = {"runs": runs}
+    bench.values |= {
+        "batch_moves": statistics.median(row["beside"]["p95"] / row["alone"]["p95"] for row in runs),
+        "batch_unanswered": sum(LINES - row["good"] for row in runs),
+        "batch_failed": sum(row[name]["failed"] for row in runs for name in ("alone", "beside")),
+    }
+
+
+def latencies(replies):
+    """Of streams."""
+    whole = [reply for reply in replies if reply.is_whole]
+    seconds = [reply.seconds for reply in whole]
+    return {
+        "count": len(replies), "failed": failed(replies),
+        "p50": percentile(seconds, 0.5), "p95": percentile(seconds, 0.95),
+        "first_p95": percentile([reply.first_seconds for reply in whole], 0.95),
+    }  # fmt: skip
+
+
+async def begin_batch(client, name):
+    """A batch of short completions."""
+    lines = [
+        json.dumps({
+            "custom_id": f"{name}-{line}", "method": "POST", "url": "/v1/completions",
+            "body": {
+                "model": MODEL, "prompt": prompt, "max_tokens": SHORT, "temperature": 0, "ignore_eos": True,
+            },
+        })
+        for line, prompt in enumerate(questions(LINES, 50_000))
+    ]  # fmt: skip
+    file = await client.files.create(file=(f"{name}.jsonl", "\n".join(lines).encode()), purpose="batch")
+    return await client.batches.create(
+        input_file_id=file.id, endpoint="/v1/completions", completion_window="24h", metadata={"turn": name}
+    )
+
+
+async def await_batch(client, made, limit=900):
+    """The batch once it has ended."""
+    end = time.monotonic() + limit
+    while made.status not in ("completed", "failed", "expired", "cancelled"):
+        if time.monotonic() > end:
+            raise Failure(f"the batch is {made.status} {limit} s after the others have gone: {made.request_counts}")
+        await asyncio.sleep(0.25)
+        made = await client.batches.retrieve(made.id)
+    return made
+
+
+async def good_lines(client, done):
+    """How many of its lines a batch answered as they were asked."""
+    if not done.output_file_id:
+        return 0
+    answers = [json.loads(line)["response"] for line in (await client.files.content(done.output_file_id)).text.splitlines()]
+    return sum(one["status_code"] == 200 and one["body"]["usage"]["completion_tokens"] == SHORT for one in answers)
+
+
+def show_batch(results):
+    """The table for people."""
+    rows = []
+    for turn, row in enumerate(results["runs"], 1):
+        for name, what in (("alone", "alone"), ("beside", "beside a batch")):
+            own, is_beside = row[name], name == "beside"
+            rows.append([
+                f"turn {turn}, {what}", own["count"], number(own["p50"], 2), number(own["p95"], 2),
+                number(own["first_p95"], 2), row["lines_beside"] if is_beside else "-",
+                number(row["seconds"]) if is_beside else "-", number(row["alone_seconds"]) if is_beside else "-",
+            ])  # fmt: skip
+    head = ["2 streams of 32 tokens", "requests", "p50 s", "p95 s", "first p95 s", "lines", f"all {LINES} s", "of it alone"]
+    print("\n" + table(head, rows))
+    print("lines: what the batch answered beside the streams. of it alone: after these had gone.")
+
+
+PARTS = {
+    "goodput": (goodput, show_goodput),
+    "sharing": (sharing, show_sharing),
+    "coalescing": (coalescing, show_coalescing),
+    "overload": (overload, show_overload),
+    "batch": (batch, show_batch),
+}
+
+
+def judge(values):
+    """How the gateway does against its bars; what was not measured is left out."""
+    verdicts = {}
+    print()
+    for name, (what, test, limit) in BARS.items():
+        if name not in values:
+            continue
+        value = values[name]
+        met = value >= limit if test == "at least" else value <= limit
+        verdicts[name] = {"value": value, test: limit, "met": met}
+        print(f"{'met    ' if met else 'NOT MET'}  {value:8.3f} {what} ({test} {limit:g})")
+    return verdicts
+
+
+def main():
+    """Measures, shows, writes; 1 when a bar is not met."""
+    chosen = options()
+    end_on_signals()
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65_536 if most == resource.RLIM_INFINITY else min(most, 65_536)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+    facts = machine.facts()
+    strangers = machine.Strangers()
+    with Servers(chosen.martlet, ["redis", "postgresql", "seaweedfs"]) as servers:
+        martlet = Martlet(chosen.martlet, servers)
+        martlet.prepare()
+        with Engine(servers.folder, chosen.model, chosen.engine_cores) as engine:
+            facts["vllm"] = engine.version()
+            bench = Bench(chosen, martlet, engine)
+            for name in chosen.parts:
+                asyncio.run(PARTS[name][0](bench))
+            # Before the engine ends: what its processes took would be nobody's then.
+            facts["strangers"] = strangers.share()
+    facts["load_after"] = [round(value, 2) for value in os.getloadavg()]
+    print(f"\n{facts['cores']} cores of {facts['cpu']}, {facts['system']}, {facts['date']}, load {facts['load_before']}")
+    print(f"vLLM {facts['vllm']} calculates on cores {chosen.engine_cores}; medians of {chosen.turns} turns")
+    print(f"processes that are not of this run took {facts['strangers']:.0%} of a core meanwhile")
+    for name in chosen.parts:
+        PARTS[name][1](bench.results[name])
+    verdicts = judge(bench.values)
+    write_json(chosen.json, {"machine": facts, "turns": chosen.turns, "parts": bench.results, "bars": verdicts})
+    print(f"\nwritten to {chosen.json}")
+    return 0 if all(verdict["met"] for verdict in verdicts.values()) else 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except Failure as failure:
+        sys.exit(f"bench-vllm: {failure}")
+    except KeyboardInterrupt:
+        sys.exit(130)
