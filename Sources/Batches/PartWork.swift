@@ -106,16 +106,19 @@ struct PartWork: Sendable {
 
     /// When a line of the part was answered last.
     private final class Progress: Sendable {
-        private let last = Mutex(ContinuousClock.now)
+        private let last = Mutex((time: ContinuousClock.now, patience: PartWork.patience))
 
-        func note() { last.withLock { $0 = .now } }
-        var age: Duration { last.withLock { ContinuousClock.now - $0 } }
+        /// What was answered would be lost with the part: from now on it is waited for longer.
+        func note() { last.withLock { $0 = (.now, PartWork.longPatience) } }
+        var isHopeless: Bool { last.withLock { ContinuousClock.now - $0.time > $0.patience } }
     }
 
     /// An answer's bytes at most.
     private static let answerLimit = 32 << 20
-    /// For so long a part waits without a single answer; then another one has its turn.
+    /// For so long a part waits for its first answer; then another one has its turn.
     private static let patience = Duration.seconds(90)
+    /// For so long it waits for the next one: where engines are slow and busy, a line may take minutes to get its place.
+    private static let longPatience = Duration.seconds(900)
     /// How often a request is sent that a model server fails to answer.
     private static let attempts = 3
 
@@ -167,7 +170,7 @@ struct PartWork: Sendable {
             case .final(let answer):
                 progress.note()
                 return answer
-            case .busy where progress.age > Self.patience: throw NoRoom()
+            case .busy where progress.isHopeless: throw NoRoom()
             case .busy: break
             case .failed(let answer):
                 failures += 1

@@ -13,6 +13,8 @@ extension MartletConfiguration {
         package var maximumInFlight = 256
         /// GiB of memory for keys and values, on a machine without a GPU.
         package var cacheGiB = 1
+        /// Cores that an engine's threads share, on a machine without a GPU; nil for all of them.
+        package var engineCores: Int?
     }
 }
 
@@ -30,6 +32,8 @@ struct ServingSettings {
             isValid: { !$0.isEmpty })
         serving.maximumInFlight = sources.count(
             .servingMaximumInFlight, standard: serving.maximumInFlight, in: 1...100_000)
+        let cores = sources.count(.servingEngineCores, standard: 0, in: 0...10_000)
+        serving.engineCores = cores == 0 ? nil : cores
         serving.cacheGiB = sources.count(.servingCache, standard: serving.cacheGiB, in: 1...10_000)
     }
 }

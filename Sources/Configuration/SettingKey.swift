@@ -64,6 +64,7 @@ struct SettingKey: Hashable, Sendable {
     static let servingCommand = SettingKey("serving.command")
     static let servingMaximumInFlight = SettingKey("serving.max_in_flight")
     static let servingCache = SettingKey("serving.cache_gib")
+    static let servingEngineCores = SettingKey("serving.engine_cores")
 
     static let all: [SettingKey] = [
         amqpURL, amqpManagementURL, redisURL, postgresURL, s3Endpoint, s3Region, s3AccessKeyID, s3SecretAccessKey,
@@ -77,6 +78,7 @@ struct SettingKey: Hashable, Sendable {
         gatewayUpstreamKey,
         gatewayGrace,
         servingHost, servingPython, servingArguments, servingCommand, servingMaximumInFlight, servingCache,
+        servingEngineCores,
     ]
 
     /// Those that are a list in YAML and commas in the environment.

@@ -24,6 +24,8 @@ package actor ModelServer {
         var work: Task<Void, Never>?
         /// Which one it got, where there are any.
         var gpu: Int?
+        /// Those of the processor that its threads are bound to.
+        var cores: [Int]
     }
 
     private let configuration: ServingConfiguration
@@ -45,6 +47,8 @@ package actor ModelServer {
     private var complaints: Set<String> = []
     private var lacks: String?
 
+    /// Where vLLM reads its threads' cores.
+    private static let coresName = "VLLM_CPU_OMP_THREADS_BIND"
     private static let longestPause = Duration.seconds(120)
 
     package init(
@@ -196,12 +200,19 @@ package actor ModelServer {
                 // The driver's numbers are by place; by itself CUDA counts by speed.
                 configuration.environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
             }
+            // All of them, or those with the fewest engines. By itself vLLM binds every engine's threads to cores of its
+            // choice, and two engines to the same one.
+            let cores = Cores.choose(
+                configuration.coresPerEngine, of: Cores.allowed(), taken: members.values.map(\.cores))
+            if configuration.environment[Self.coresName] == nil, !cores.isEmpty {
+                configuration.environment[Self.coresName] = cores.map(String.init).joined(separator: ",")
+            }
             lacks = nil
             let engine = try Engine(version, folder: folder, configuration, transport: transport, log: log)
             let id = "\(configuration.model)-\(version.version)-\(engine.port)@\(Self.host)-\(getpid())"
             log.notice("engine starts", metadata: ["version": "\(version.version)", "port": "\(engine.port)"])
             members[version] = Member(
-                engine: engine, id: id, since: Self.now, stage: .starting, work: nil, gpu: gpu?.index)
+                engine: engine, id: id, since: Self.now, stage: .starting, work: nil, gpu: gpu?.index, cores: cores)
             engines?.set(processes)
             // Unstructured: an engine starts, serves and ends beside the others, for longer than this call.
             members[version]?.work = Task { await self.accompany(engine, version) }

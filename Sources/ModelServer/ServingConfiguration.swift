@@ -10,6 +10,8 @@ package struct ServingConfiguration: Sendable {
     /// name it must serve them under, `{host}` and `{port}` for where it must listen.
     package var command: [String]
     package var environment: [String: String]
+    /// Cores of this machine that an engine's threads share; nil for all of them.
+    package var coresPerEngine: Int?
     /// Requests that one engine is sent at the same time, at most.
     package var maximumInFlight: Int
     /// A folder on a disk that outlives the process: weights, logs, and what was served last.

@@ -45,6 +45,50 @@ import Testing
         }
     }
 
+    /// By itself, and as the call that equal requests share.
+    @Test(arguments: ["", #","temperature":0"#])
+    func aBatchMakesRoomForSomebodyAndIsAskedAgain(_ options: String) async throws {
+        let batch = #"{"model":"m","messages":[{"role":"user","content":"batch"}]\#(options)}"#
+        let (asked, brokenOff) = (Signal(), Signal())
+        let tries = Mutex(0)
+        try await ScriptedUpstream.with { peer in
+            while true {
+                let (_, body) = try await peer.readRequest()
+                let isFirst =
+                    body.contains("batch")
+                    && tries.withLock { tries in
+                        tries += 1
+                        return tries == 1
+                    }
+                guard isFirst else {
+                    try await peer.answer(TestGateway.answer)
+                    continue
+                }
+                asked.fire()
+                _ = try await peer.readToEnd()
+                brokenOff.fire()
+                return
+            }
+        } _: { upstream in
+            try await TestGateway.with(upstreams: [upstream.port]) { gateway in
+                let pass = "Authorization: \(gateway.batchAuthorization(key: 0))\r\n"
+                try await WirePeer.connect(port: gateway.port) { line in
+                    try await line.send(TestGateway.request(batch, fields: pass))
+                    _ = await asked.wait()
+                    try await WirePeer.connect(port: gateway.port) { client in
+                        try await client.send(TestGateway.request())
+                        #expect(try await client.readResponse().body == TestGateway.answer)
+                    }
+                    _ = await brokenOff.wait()
+                    // When nobody has come for a while it has its turn again.
+                    #expect(try await line.readResponse().body == TestGateway.answer)
+                }
+                #expect(tries.withLock { $0 } == 2)
+                #expect(gateway.core.admission.load(of: 0).inFlight == 0)
+            }
+        }
+    }
+
     @Test func aPlaceIsHeldUntilTheStreamHasEnded() async throws {
         let (began, goOn) = (Signal(), Signal())
         try await ScriptedUpstream.with { peer in

@@ -97,18 +97,25 @@ import Testing
     @Test func batchesGetWhatNobodyNotices() {
         var share = BatchShare()
         var now = 100.0
-        #expect(!share.isOn(Self.moment(105)) && share.isOn(Self.moment(115)) && share.limit == 1)
-        for _ in 0..<6 { Self.turns(&share, from: &now, slowdown: 1.02) }
-        #expect(share.limit == 16)
+        #expect(!share.isOn(Self.moment(105)) && share.isOn(Self.moment(115)))
+        // At first one for a quarter of the time; none stays when somebody comes.
+        #expect(share.limit == 1 && share.leeway == 0 && share.pause(after: .seconds(2)) == .seconds(6))
+        for _ in 0..<3 { Self.turns(&share, from: &now, slowdown: 1.02) }
+        #expect(share.limit == 1 && share.leeway == 1 && share.pause(after: .seconds(2)) == .zero)
+        for _ in 0..<5 { Self.turns(&share, from: &now, slowdown: 1.02) }
+        #expect(share.limit == 16 && share.leeway == 16)
         Self.turns(&share, from: &now, slowdown: 1.3)
         Self.turns(&share, from: &now, slowdown: 1.3)
         #expect(share.limit == 8)
         // Few answers say nothing.
         for _ in 0..<5 { Self.turns(&share, from: &now, slowdown: 3, count: 2) }
         #expect(share.limit <= 8)
-        for _ in 0..<8 { Self.turns(&share, from: &now, slowdown: 1.3) }
-        // Not even one is borne: it rests, longer each time.
-        #expect(share.limit == 1 && !share.isOn(Self.moment(now + 15)))
+        for _ in 0..<7 { Self.turns(&share, from: &now, slowdown: 1.3) }
+        #expect(share.limit == 1 && share.pause(after: .seconds(2)) == .seconds(14))
+        #expect(share.isOn(Self.moment(now + 15)))
+        for _ in 0..<2 { Self.turns(&share, from: &now, slowdown: 1.3) }
+        // Not even that is borne: it rests, longer each time.
+        #expect(!share.isOn(Self.moment(now + 15)))
         #expect(share.isOn(Self.moment(now + 2_015)) || share.isOn(Self.moment(now + 2_005)))
     }
 
@@ -119,12 +126,13 @@ import Testing
             vllm:num_requests_waiting{engine="0",model_name="m"} 3.0
             vllm:num_requests_waiting{engine="1",model_name="m"} 4.0
             vllm:num_requests_waiting_by_reason{engine="0"} 9.0
+            vllm:num_requests_running{engine="0",model_name="m"} 12.0
             vllm:kv_cache_usage_perc{engine="0",model_name="m"} 0.25
             vllm:kv_cache_usage_perc{engine="1",model_name="m"} 0.5
             vllm:num_preemptions_total{engine="0",model_name="m"} 2.0
             """
         let load = try #require(ConcurrencyLimit.Load(prometheus: Array(text.utf8)))
-        #expect(load == ConcurrencyLimit.Load(waiting: 7, cache: 0.5, preemptions: 2))
+        #expect(load == ConcurrencyLimit.Load(running: 12, waiting: 7, cache: 0.5, preemptions: 2))
         #expect(ConcurrencyLimit.Load(prometheus: Array("other 1\n{}".utf8)) == nil)
     }
 
@@ -177,6 +185,7 @@ import Testing
 
     private final class Waiter: Admission.Waiter {
         func granted(_ grant: Admission.Grant) {}
+        func preempted(_ number: UInt64) {}
     }
 
     private static func ask(_ affinity: UInt64 = 0, cost: Int = 100, excluded: [Int] = []) -> Admission.Ask {
@@ -267,11 +276,56 @@ import Testing
         Admission.Ask(deployment: 0, key: 9, cost: 100, level: 1, affinity: 0, isBatch: true)
     }
 
-    /// Counts the places given to those that waited.
+    /// Keeps the places given to those that waited, and the numbers of those taken back.
     private final class CountingWaiter: Admission.Waiter {
         let grants = Mutex<[Admission.Grant]>([])
+        let numbers = Mutex<[UInt64]>([])
         func granted(_ grant: Admission.Grant) { grants.withLock { $0.append(grant) } }
+        func preempted(_ number: UInt64) { numbers.withLock { $0.append(number) } }
         var count: Int { grants.withLock { $0.count } }
+        var preempted: [UInt64] { numbers.withLock { $0 } }
+    }
+
+    private static func load(
+        running: Double = 0, waiting: Double = 0, cache: Double = 0.1
+    ) -> ConcurrencyLimit.Load {
+        ConcurrencyLimit.Load(running: running, waiting: waiting, cache: cache, preemptions: 0)
+    }
+
+    @Test func batchesMakeRoomForWhoeverComes() {
+        let (admission, _) = Self.admission(1, limit: 16)
+        let waiter = CountingWaiter()
+        var held: [Admission.Grant] = []
+        while case .granted(let grant) = admission.admit(Self.batchAsk(), waiter: { waiter }) { held.append(grant) }
+        #expect(held.count == 12 && waiter.preempted.isEmpty)
+        let first = Self.take(admission, Self.ask())
+        #expect(first != nil && waiter.preempted == held.map(\.number))
+        // Each is told once.
+        #expect(Self.take(admission, Self.ask()) != nil && waiter.preempted.count == 12)
+        for grant in held { admission.release(grant, .unknown) }
+        #expect(waiter.count == 0 && admission.load(of: 0).inFlight == 2)
+    }
+
+    @Test func batchesMakeRoomForOtherGatewaysClients() {
+        let (admission, replicas) = Self.admission(1, limit: 16)
+        let waiter = CountingWaiter()
+        var ask = Self.batchAsk()
+        ask.answers = 4
+        var held: [Admission.Grant] = []
+        for _ in 0..<3 {
+            guard case .granted(let grant) = admission.admit(ask, waiter: { waiter }) else { break }
+            held.append(grant)
+        }
+        #expect(held.count == 3)
+        // What it runs is what this gateway sent.
+        admission.probed(replicas[0], isUp: true, load: Self.load(running: 12))
+        #expect(waiter.preempted.isEmpty)
+        // Also when some of it has ended since.
+        admission.release(held[0], .success)
+        admission.probed(replicas[0], isUp: true, load: Self.load(running: 12))
+        #expect(waiter.preempted.isEmpty)
+        admission.probed(replicas[0], isUp: true, load: Self.load(running: 9))
+        #expect(waiter.preempted == held.dropFirst().map(\.number))
     }
 
     @Test func batchesTakeWhatIsLeft() {
@@ -299,8 +353,7 @@ import Testing
         // A cache that is half full is not spare, nor is one who has something waiting.
         let (other, idle) = Self.admission(1, limit: 16)
         for load in [(0.0, 0.6), (1.0, 0.1)] {
-            other.probed(
-                idle[0], isUp: true, load: ConcurrencyLimit.Load(waiting: load.0, cache: load.1, preemptions: 0))
+            other.probed(idle[0], isUp: true, load: Self.load(waiting: load.0, cache: load.1))
             #expect(Self.take(other, Self.batchAsk()) == nil)
             #expect(Self.take(other, Self.ask()) != nil)
         }

@@ -41,7 +41,7 @@ import Testing
         }
 
         /// - Parameter gpus: what a driver's program says, if there is to be one.
-        func server(_ mlflow: MLflowClient? = nil, gpus: String? = nil) throws -> ModelServer {
+        func server(_ mlflow: MLflowClient? = nil, gpus: String? = nil, cores: Int? = nil) throws -> ModelServer {
             let engine = try #require(Bundle.module.url(forResource: "Peers/engine", withExtension: "py")).path
             var configuration = ServingConfiguration(
                 model: bench.name, aliases: ["champion", "challenger"], host: "127.0.0.1",
@@ -57,6 +57,7 @@ import Testing
                 configuration.environment["PATH"] =
                     bench.folder + "/driver:" + (configuration.environment["PATH"] ?? "")
             }
+            configuration.coresPerEngine = cores
             configuration.interval = .milliseconds(200)
             configuration.drainAtLeast = .milliseconds(100)
             configuration.overhead = 0
@@ -68,9 +69,10 @@ import Testing
 
         /// Runs a model server while `body` does.
         func serving(
-            _ mlflow: MLflowClient? = nil, gpus: String? = nil, _ body: (ModelServer) async throws -> Void
+            _ mlflow: MLflowClient? = nil, gpus: String? = nil, cores: Int? = nil,
+            _ body: (ModelServer) async throws -> Void
         ) async throws {
-            let server = try server(mlflow, gpus: gpus)
+            let server = try server(mlflow, gpus: gpus, cores: cores)
             // Unstructured: beside the body, and over before this returns.
             let work = Task { await server.run() }
             do {
@@ -145,6 +147,32 @@ import Testing
         #expect(GPU.share(of: ["vllm", "--gpu-memory-utilization", "0.4"]) == 0.4)
         #expect(GPU.share(of: ["vllm", "--gpu-memory-utilization=0.25", "x"]) == 0.25)
         #expect(GPU("0, [N/A], 5") == nil && GPU("") == nil)
+    }
+
+    /// Side by side, engines are as fast as each other only where each has its own.
+    @Test(.timeLimit(.minutes(4)))
+    func enginesGetCoresOfTheirOwn() async throws {
+        #expect(Cores.parse("0-3,8\n") == [0, 1, 2, 3, 8] && Cores.parse("3-1,x,").isEmpty)
+        #expect(Cores.choose(nil, of: [0, 1, 2], taken: [[0]]) == [0, 1, 2])
+        #expect(Cores.choose(2, of: [4, 5, 6, 7], taken: [[4, 5], [5, 6]]) == [4, 7])
+        #expect(Cores.choose(9, of: [4, 5], taken: []) == [4, 5])
+        let allowed = Cores.allowed()
+        #expect(!allowed.isEmpty)
+        try await Self.with { place in
+            let versions = [
+                try await place.register("one", aliases: ["champion"]),
+                try await place.register("two", aliases: ["challenger"]),
+            ]
+            try await place.serving(cores: 1) { _ in
+                try await Self.eventually { try await Set(place.ready().keys).isSuperset(of: versions) }
+                var cores: Set<String> = []
+                for version in versions {
+                    let answer = try JSONValue(json: Array(try await place.ask(version).utf8))
+                    cores.insert(try #require(answer["cores"]?.stringValue))
+                }
+                #expect(cores.count == min(2, allowed.count) && cores.isSubset(of: allowed.map(String.init)))
+            }
+        }
     }
 
     /// An engine holds the memory of a whole model: it must not outlive a model server that is killed, and then another.

@@ -10,8 +10,12 @@ final class Admission: Sendable {
         let replica: Replica
         let deployment: Int
         /// Tokens the replica was charged with.
-        let cost: Int
+        fileprivate(set) var cost: Int
+        /// Answers that it works on.
+        fileprivate(set) var answers: Int
         let isBatch: Bool
+        /// A batch's own; 0 for anybody else's.
+        let number: UInt64
     }
 
     /// What a request asks for.
@@ -20,6 +24,8 @@ final class Admission: Sendable {
         let key: Int
         /// Tokens of the prompt and of the answer expected.
         let cost: Int
+        /// How many answers it wants.
+        var answers = 1
         /// 0 is served first.
         let level: Int
         /// Requests with the same beginning share a hash, and best a replica that has it in its cache.
@@ -37,6 +43,8 @@ final class Admission: Sendable {
     /// Told when a request that waited gets its place; from any thread.
     protocol Waiter: AnyObject, Sendable {
         func granted(_ grant: Grant)
+        /// Somebody has come who goes before a batch: the place with this number is to be given back.
+        func preempted(_ number: UInt64)
     }
 
     enum Decision {
@@ -58,14 +66,38 @@ final class Admission: Sendable {
         case unknown
     }
 
+    /// A request of a batch that has a place.
+    private struct BatchRun {
+        enum Kind {
+            /// Nobody else was there.
+            case idle
+            /// Beside others, who do not notice.
+            case beside
+            /// It had waited for long enough.
+            case due
+        }
+
+        let number: UInt64
+        let kind: Kind
+        let start: NIODeadline
+        let waiter: any Waiter
+        /// Whether it was told to give its place back.
+        var isPreempted = false
+    }
+
     private struct Place {
         let replica: Replica
         var inFlight = 0
-        /// Of these, what belongs to batches.
-        var batched = 0
         var tokens = 0
+        /// What runs here, counted as the replica does, and the most of it since the last look at it.
+        var answers = 0
+        var mostAnswers = 0
+        /// Of all that runs here, what belongs to batches; the last one began last.
+        var batches: [BatchRun] = []
         /// What batches may take beside the others.
         var share = BatchShare()
+        /// When they may take it again.
+        var besideFrom = NIODeadline.uptimeNanoseconds(0)
         /// When somebody else ran here last.
         var othersUntil = NIODeadline.uptimeNanoseconds(0)
         /// What it said of itself last.
@@ -85,6 +117,12 @@ final class Admission: Sendable {
         /// In a replica that has just come the first requests are slow; it gets its share little by little.
         private static let warmUp = TimeAmount.seconds(10)
 
+        mutating func charge(_ cost: Int, answers: Int) {
+            tokens += cost
+            self.answers += answers
+            mostAnswers = max(mostAnswers, self.answers)
+        }
+
         func places(_ now: NIODeadline) -> Int {
             guard let warmsSince, now < warmsSince + Self.warmUp else { return limit.value }
             let part = Double((now - warmsSince).nanoseconds) / Double(Self.warmUp.nanoseconds)
@@ -103,23 +141,50 @@ final class Admission: Sendable {
         /// The part of its cache that must be free before a batch gets a place.
         private static let spareCache = 0.5
 
-        /// Nobody else has run for so long: then all of it is spare.
-        private static let idleAfter = TimeAmount.seconds(10)
-
-        /// Whether there is something left over: while others come, as much as they do not notice, and a quarter of the
-        /// places at most; else three quarters, so that whoever comes finds one at once.
-        func hasSpareRoom(_ now: NIODeadline) -> Bool {
-            guard hasRoom(now) else { return false }
-            if let load, load.waiting > 0 || load.cache > Self.spareCache { return false }
-            let places = places(now)
-            if inFlight == batched, now - othersUntil > Self.idleAfter { return batched < max(1, places * 3 / 4) }
-            return share.isOn(now) && batched < min(share.limit, Self.mostBeside(places))
+        /// Whether there is something left over, and of what kind it is: while others come, as much as they do not notice,
+        /// and a quarter of the places at most.
+        func spare(_ now: NIODeadline) -> BatchRun.Kind? {
+            guard hasRoom(now) else { return nil }
+            if let load, load.waiting > 0 || load.cache > Self.spareCache { return nil }
+            if batches.count < idlePlaces(now) { return .idle }
+            let isFree =
+                share.isOn(now) && now >= besideFrom
+                && batches.count { $0.kind == .beside } < min(share.limit, mostBeside(now))
+            return isFree ? .beside : nil
         }
 
-        static func mostBeside(_ places: Int) -> Int { max(1, places / 4) }
+        func mostBeside(_ now: NIODeadline) -> Int { max(1, places(now) / 4) }
+
+        /// What batches may take where nobody else is: the longer nobody was, the more, so that whoever comes finds little to
+        /// be cleared away; three quarters of the places at most, so that others find one at once.
+        private func idlePlaces(_ now: NIODeadline) -> Int {
+            guard inFlight == batches.count else { return 0 }
+            let seconds = Int((now - othersUntil).nanoseconds / 1_000_000_000)
+            guard seconds >= 1 else { return 0 }
+            return min(1 << min(seconds - 1, 20), max(1, places(now) * 3 / 4))
+        }
 
         func hasRoom(_ now: NIODeadline, for ask: Ask) -> Bool {
-            ask.isBatch && !ask.isDue ? hasSpareRoom(now) : hasRoom(now)
+            ask.isBatch && !ask.isDue ? spare(now) != nil : hasRoom(now)
+        }
+
+        /// Somebody who is no batch has come: what began only because nobody was there goes, the youngest first.
+        /// - Returns: whom to tell.
+        mutating func preempt(_ now: NIODeadline) -> [(any Waiter, UInt64)] {
+            othersUntil = now
+            guard !batches.isEmpty else { return [] }
+            let idle = batches.indices.filter { batches[$0].kind == .idle && !batches[$0].isPreempted }
+            return idle.dropFirst(min(share.leeway, mostBeside(now))).map { index in
+                batches[index].isPreempted = true
+                return (batches[index].waiter, batches[index].number)
+            }
+        }
+
+        /// A batch's request has ended.
+        mutating func endBatch(_ number: UInt64, _ now: NIODeadline) {
+            guard let index = batches.firstIndex(where: { $0.number == number }) else { return }
+            let run = batches.remove(at: index)
+            if run.kind == .beside { besideFrom = now + share.pause(after: now - run.start) }
         }
     }
 
@@ -143,6 +208,8 @@ final class Admission: Sendable {
     private struct State {
         var pools: [Pool] = []
         var nextID: UInt64 = 1
+        /// Whose places are needed by others, and not told yet.
+        var preempted: [(any Waiter, UInt64)] = []
         var random = SystemRandomNumberGenerator()
     }
 
@@ -162,7 +229,7 @@ final class Admission: Sendable {
     /// Sets the replicas of the versions; those that are known keep their requests.
     func configure(_ deployments: [[Replica]]) {
         let now = NIODeadline.now()
-        let granted = state.withLock { state in
+        change { state in
             while state.pools.count < deployments.count { state.pools.append(Pool()) }
             for (index, replicas) in deployments.enumerated() {
                 for place in state.pools[index].places.indices {
@@ -179,20 +246,24 @@ final class Admission: Sendable {
             }
             return state.pools.indices.flatMap { Self.drain(&state, $0, now) }
         }
-        for (waiter, grant) in granted { waiter.granted(grant) }
+    }
+
+    /// Changes the state, and tells those whom it gives places or takes them from.
+    private func change(_ body: (inout State) -> [(any Waiter, Grant)]) {
+        for (waiter, grant) in telling(body) { waiter.granted(grant) }
     }
 
     /// Takes a place, or a number in the queue.
     /// - Parameter waiter: who is told later; asked for only when there is no place.
     func admit(_ ask: Ask, waiter: () -> any Waiter) -> Decision {
         let now = NIODeadline.now()
-        return state.withLock { state in
+        return telling { state in
             let pool = ask.deployment
             guard state.pools[pool].places.contains(where: { !$0.isLeaving }) else { return .noReplica }
             state.pools[pool].retries.requested()
             let isFree =
                 state.pools[pool].queue.count == 0 && (!ask.isBatch || state.pools[pool].batchQueue.count == 0)
-            if isFree, let grant = Self.take(&state, ask, now) { return .granted(grant) }
+            if isFree, let grant = Self.take(&state, ask, now, waiter) { return .granted(grant) }
             // All of them are known to be broken: who waits would wait for nothing.
             guard state.pools[pool].places.contains(where: { $0.health.admittance(now) != .closed }) else {
                 return .noReplica
@@ -216,11 +287,30 @@ final class Admission: Sendable {
 
     /// Takes a place that is free now, if nobody waits for one.
     func takeNow(_ ask: Ask) -> Grant? {
+        // A batch's is never asked twice.
+        guard !ask.isBatch else { return nil }
         let now = NIODeadline.now()
-        return state.withLock { state in
+        return telling { state in
             guard state.pools[ask.deployment].queue.count == 0 else { return nil }
-            return Self.take(&state, ask, now)
+            return Self.take(&state, ask, now) { Nobody() }
         }
+    }
+
+    private final class Nobody: Waiter {
+        func granted(_ grant: Grant) {}
+        func preempted(_ number: UInt64) {}
+    }
+
+    /// Changes the state, and tells those whose places it takes.
+    private func telling<Result: Sendable>(_ body: (inout State) -> Result) -> Result {
+        let (result, preempted) = state.withLock { state -> (Result, [(any Waiter, UInt64)]) in
+            let result = body(&state)
+            let preempted = state.preempted
+            if !preempted.isEmpty { state.preempted = [] }
+            return (result, preempted)
+        }
+        for (waiter, number) in preempted { waiter.preempted(number) }
+        return result
     }
 
     /// What an answer took.
@@ -233,17 +323,18 @@ final class Admission: Sendable {
     /// - Parameter served: of an answer that was whole.
     func release(_ grant: Grant, _ outcome: Outcome, served: Served? = nil) {
         let now = NIODeadline.now()
-        let granted = state.withLock { state in
+        change { state in
             let pool = grant.deployment
             state.pools[pool].rate.add(grant.cost, now)
             if let index = state.pools[pool].places.firstIndex(where: { $0.replica === grant.replica }) {
                 state.pools[pool].places[index].inFlight -= 1
+                state.pools[pool].places[index].answers -= grant.answers
                 if grant.isBatch {
-                    state.pools[pool].places[index].batched -= 1
+                    state.pools[pool].places[index].endBatch(grant.number, now)
                 } else {
                     state.pools[pool].places[index].othersUntil = now
                     if let served {
-                        let most = Place.mostBeside(state.pools[pool].places[index].places(now))
+                        let most = state.pools[pool].places[index].mostBeside(now)
                         state.pools[pool].places[index].share.served(
                             from: served.start, to: now, tokens: served.tokens, most: most)
                     }
@@ -259,7 +350,6 @@ final class Admission: Sendable {
             }
             return Self.drain(&state, pool, now)
         }
-        for (waiter, grant) in granted { waiter.granted(grant) }
     }
 
     /// Whether one more request of this version may be sent again.
@@ -271,7 +361,7 @@ final class Admission: Sendable {
     /// - Parameter load: what it says of itself, if it says anything.
     func probed(_ replica: Replica, isUp: Bool, load: ConcurrencyLimit.Load?) {
         let now = NIODeadline.now()
-        let granted = state.withLock { state -> [(any Waiter, Grant)] in
+        change { state in
             for pool in state.pools.indices {
                 guard let index = state.pools[pool].places.firstIndex(where: { $0.replica === replica }) else {
                     continue
@@ -279,21 +369,26 @@ final class Admission: Sendable {
                 state.pools[pool].places[index].health.probed(isUp: isUp)
                 let inFlight = state.pools[pool].places[index].inFlight
                 state.pools[pool].places[index].load = load
-                if let load { state.pools[pool].places[index].limit.update(load, inFlight: inFlight) }
+                if let load {
+                    state.pools[pool].places[index].limit.update(load, inFlight: inFlight)
+                    // More than this gateway ever sent it since the last look comes by another one.
+                    if load.running + load.waiting > Double(state.pools[pool].places[index].mostAnswers) {
+                        state.preempted += state.pools[pool].places[index].preempt(now)
+                    }
+                }
+                state.pools[pool].places[index].mostAnswers = state.pools[pool].places[index].answers
                 return Self.drain(&state, pool, now)
             }
             return []
         }
-        for (waiter, grant) in granted { waiter.granted(grant) }
     }
 
     /// Lets those that wait go on where time alone has made room: a rest that is over, a replica that has warmed up.
     func tick() {
         let now = NIODeadline.now()
-        let granted = state.withLock { state in
+        change { state in
             state.pools.indices.flatMap { Self.drain(&state, $0, now) }
         }
-        for (waiter, grant) in granted { waiter.granted(grant) }
     }
 
     /// Seconds after which what waits now will have been served, as far as one can tell.
@@ -321,10 +416,11 @@ final class Admission: Sendable {
     ///   - ask: of the one that has a place: only requests of its key and class are looked at.
     ///   - limit: requests at most.
     ///   - tokens: of all of them at most.
+    ///   - grant: the place, charged with what they take; nil where they take nothing.
     func gather(
-        _ ask: Ask, limit: Int, tokens: Int, _ isWanted: @Sendable (JointKey) -> Bool
+        _ ask: Ask, limit: Int, tokens: Int, charging grant: inout Grant?, _ isWanted: @Sendable (JointKey) -> Bool
     ) -> [any Waiter] {
-        state.withLock { state in
+        let (waiters, charged) = state.withLock { [grant] state in
             @Sendable func fits(_ waiting: Waiting) -> Bool { waiting.ask.joint.map(isWanted) ?? false }
             let taken =
                 ask.isBatch
@@ -332,8 +428,20 @@ final class Admission: Sendable {
                     key: ask.key, level: 0, limit: limit, cost: tokens, where: fits)
                 : state.pools[ask.deployment].queue.take(
                     key: ask.key, level: ask.level, limit: limit, cost: tokens, where: fits)
-            return taken.map(\.element.waiter)
+            var grant = grant
+            if let replica = grant?.replica,
+                let index = state.pools[ask.deployment].places.firstIndex(where: { $0.replica === replica })
+            {
+                for entry in taken {
+                    grant?.cost += entry.cost
+                    grant?.answers += entry.element.ask.answers
+                    state.pools[ask.deployment].places[index].charge(entry.cost, answers: entry.element.ask.answers)
+                }
+            }
+            return (taken.map(\.element.waiter), grant)
         }
+        grant = charged
+        return waiters
     }
 
     /// Whether anything waits for a version.
@@ -374,7 +482,7 @@ final class Admission: Sendable {
         {
             var ask = entry.element.ask
             ask.isDue = true
-            if let grant = take(&state, ask, now) {
+            if let grant = take(&state, ask, now, { entry.element.waiter }) {
                 state.pools[pool].others = 0
                 granted.append((entry.element.waiter, grant))
             } else {
@@ -384,7 +492,7 @@ final class Admission: Sendable {
         while state.pools[pool].queue.count > 0, state.pools[pool].places.contains(where: { $0.hasRoom(now) }),
             let entry = state.pools[pool].queue.next()
         {
-            guard let grant = take(&state, entry.element.ask, now) else {
+            guard let grant = take(&state, entry.element.ask, now, { entry.element.waiter }) else {
                 // What is free was excluded by this request: it goes on waiting behind the others of its key.
                 state.pools[pool].queue.append(entry, level: entry.element.ask.level)
                 break
@@ -392,10 +500,10 @@ final class Admission: Sendable {
             granted.append((entry.element.waiter, grant))
         }
         while state.pools[pool].queue.count == 0, state.pools[pool].batchQueue.count > 0,
-            state.pools[pool].places.contains(where: { $0.hasSpareRoom(now) }),
+            state.pools[pool].places.contains(where: { $0.spare(now) != nil }),
             let entry = state.pools[pool].batchQueue.next()
         {
-            guard let grant = take(&state, entry.element.ask, now) else {
+            guard let grant = take(&state, entry.element.ask, now, { entry.element.waiter }) else {
                 state.pools[pool].batchQueue.append(entry, level: 0)
                 break
             }
@@ -407,7 +515,10 @@ final class Admission: Sendable {
     /// The better of two replicas chosen at random (Mitzenmacher: The power of two choices, 2001) by the tokens in
     /// flight; before that the one that likely has the prompt's beginning in its cache, unless it is loaded above the
     /// average (Mirrokni et al.: Consistent hashing with bounded loads, 2018).
-    private static func take(_ state: inout State, _ ask: Ask, _ now: NIODeadline) -> Grant? {
+    /// - Parameter waiter: of a batch, who is told when the place is needed by others.
+    private static func take(
+        _ state: inout State, _ ask: Ask, _ now: NIODeadline, _ waiter: () -> any Waiter
+    ) -> Grant? {
         let pool = ask.deployment
         let places = state.pools[pool].places
         var usable: [Int] = []
@@ -443,18 +554,26 @@ final class Admission: Sendable {
                 chosen = places[left].tokens <= places[right].tokens ? left : right
             }
         }
-        let replica = places[chosen].replica
-        state.pools[pool].places[chosen].inFlight += 1
+        var number: UInt64 = 0
         if ask.isBatch {
-            state.pools[pool].places[chosen].batched += 1
+            number = state.nextID
+            state.nextID += 1
+            let kind = ask.isDue ? .due : places[chosen].spare(now) ?? .due
+            state.pools[pool].places[chosen].batches.append(
+                BatchRun(number: number, kind: kind, start: now, waiter: waiter()))
         } else {
             state.pools[pool].others += 1
+            let told = state.pools[pool].places[chosen].preempt(now)
+            if !told.isEmpty { state.preempted += told }
         }
-        state.pools[pool].places[chosen].tokens += ask.cost
+        state.pools[pool].places[chosen].inFlight += 1
+        state.pools[pool].places[chosen].charge(ask.cost, answers: ask.answers)
         if state.pools[pool].places[chosen].health.admittance(now) == .trial {
             state.pools[pool].places[chosen].health.tried()
         }
-        return Grant(replica: replica, deployment: pool, cost: ask.cost, isBatch: ask.isBatch)
+        return Grant(
+            replica: places[chosen].replica, deployment: pool, cost: ask.cost, answers: ask.answers,
+            isBatch: ask.isBatch, number: number)
     }
 
     private static func rank(_ index: Int, _ places: [Place], _ affinity: UInt64) -> UInt64 {

@@ -4,7 +4,7 @@ import NIOCore
 ///
 /// By turns of ten seconds batches run beside the others and do not; what an answer's token takes in the one and the other is
 /// compared. What engines of all sizes bear is so different that no fixed part would do: a GPU has room for hundreds, on two
-/// cores one is felt.
+/// cores one at a time is felt, and less than one is one with a rest after it.
 struct BatchShare: Equatable, Sendable {
     fileprivate struct Sum: Equatable {
         var seconds = 0.0
@@ -17,16 +17,29 @@ struct BatchShare: Equatable, Sendable {
     static let tolerance = 1.05
     /// Answers in each turn below which nothing is concluded.
     static let fewest = 5
+    /// From one in eight of the time on.
+    private static let lowest = -3
     private static let shortestRest = TimeAmount.minutes(2)
     private static let longestRest = TimeAmount.minutes(30)
 
-    /// At the same time.
-    private(set) var limit = 1
+    /// A power of two: so many at the same time; below 0, one for that part of the time.
+    private(set) var level = -2
     private var beside = Sum()
     private var alone = Sum()
     private var pair: UInt64 = 0
     private var restsUntil = NIODeadline.uptimeNanoseconds(0)
     private var rest = BatchShare.shortestRest
+
+    /// At the same time.
+    var limit: Int { level > 0 ? 1 << level : 1 }
+
+    /// How many that began while nobody else was there may stay when somebody comes.
+    var leeway: Int { level < 0 ? 0 : limit }
+
+    /// How long nothing may begin after a request that took so long.
+    func pause(after time: TimeAmount) -> TimeAmount {
+        level < 0 ? .nanoseconds(time.nanoseconds * ((1 << -level) - 1)) : .zero
+    }
 
     /// Whether batches have their turn.
     func isOn(_ now: NIODeadline) -> Bool { now >= restsUntil && Self.index(now) % 2 == 1 }
@@ -49,12 +62,12 @@ struct BatchShare: Equatable, Sendable {
         defer { (beside, alone) = (Sum(), Sum()) }
         guard beside.count >= Self.fewest, alone.count >= Self.fewest else { return }
         if beside.perToken <= Self.tolerance * alone.perToken {
-            limit = max(1, min(limit * 2, most))
+            if limit < most || level < 0 { level += 1 }
             rest = Self.shortestRest
-        } else if limit > 1 {
-            limit /= 2
+        } else if level > Self.lowest {
+            level -= 1
         } else {
-            // Not even one: only so seldom that it does not show.
+            // Not even that: only so seldom that it does not show.
             restsUntil = now + rest
             rest = min(.nanoseconds(rest.nanoseconds * 2), Self.longestRest)
         }

@@ -40,6 +40,13 @@ extension Exchange {
         fail(.upstream(502, code: "upstream_failed", "the model server failed to answer"))
     }
 
+    /// The call ended before its time, for the sake of others.
+    func leftJointCall() {
+        guard case .joint = phase else { return }
+        attempts -= 1
+        waitAgain()
+    }
+
     /// The call has no answer for it, or none for all: it asks for itself.
     /// - Parameter replica: one that failed.
     func goAlone(without replica: Replica? = nil) {

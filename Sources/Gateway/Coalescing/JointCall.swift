@@ -49,12 +49,18 @@ final class JointCall: UpstreamReceiver {
         call.add(first, prompt: 0)
         call.prompts = [first.request]
         if key.identical != 0 {
-            call.take(core.admission.gather(first.ask, limit: .max, tokens: .max) { $0.identical == key.identical })
+            var nothing: Admission.Grant?
+            call.take(
+                core.admission.gather(first.ask, limit: .max, tokens: .max, charging: &nothing) {
+                    $0.identical == key.identical
+                })
         }
         if joins, key.similar != 0 {
             let left = tokenLimit - first.ask.cost
             call.take(
-                core.admission.gather(first.ask, limit: promptLimit - 1, tokens: left) { $0.similar == key.similar })
+                core.admission.gather(first.ask, limit: promptLimit - 1, tokens: left, charging: &call.grant) {
+                    $0.similar == key.similar
+                })
         }
         if key.identical != 0, call.prompts.count == 1 {
             let question = LoopState.Question(first)
@@ -99,6 +105,16 @@ final class JointCall: UpstreamReceiver {
         guard members.isEmpty, !isOver else { return }
         upstream?.abort()
         end(outcome)
+    }
+
+    /// Others need the place of a batch: all of them wait again.
+    func preempted(_ number: UInt64) {
+        guard !isOver, let upstream, grant?.number == number else { return }
+        upstream.abort()
+        self.upstream = nil
+        let members = members
+        end(.unknown)
+        for member in members { member.exchange.leftJointCall() }
     }
 
     // MARK: The call

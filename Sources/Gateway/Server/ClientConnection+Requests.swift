@@ -129,7 +129,8 @@ extension ClientConnection {
             level = taken.priority
         }
         var ask = Admission.Ask(
-            deployment: deployment.id, key: key?.id ?? 0, cost: tokens, level: level, affinity: affinity,
+            deployment: deployment.id, key: key?.id ?? 0, cost: tokens,
+            answers: inspection.answers * inspection.prompts, level: level, affinity: affinity,
             isBatch: caller.isBatch)
         let joint = JointKey(
             endpoint, inspection, body, deployment: deployment.id, key: key?.id ?? 0, loop: loop.number,

@@ -118,6 +118,10 @@ final class Exchange: UpstreamReceiver {
             // Also on the same loop: who gave the place back is in the middle of something.
             loop.execute { self.exchange.value.granted(grant) }
         }
+
+        func preempted(_ number: UInt64) {
+            loop.execute { self.exchange.value.preempted(number) }
+        }
     }
 
     func granted(_ grant: Admission.Grant) {
@@ -126,6 +130,30 @@ final class Exchange: UpstreamReceiver {
             return
         }
         use(grant)
+    }
+
+    /// Others need the place of a batch: it waits again, if it has nothing of its answer yet.
+    func preempted(_ number: UInt64) {
+        switch phase {
+        case .joint(let call): call.preempted(number)
+        case .sent:
+            guard let grant, grant.number == number else { return }
+            upstream?.abort()
+            upstream = nil
+            self.grant = nil
+            core.admission.release(grant, .unknown)
+            attempts -= 1
+            waitAgain()
+        default: return
+        }
+    }
+
+    /// As if it had just come.
+    func waitAgain() {
+        core.metrics.preempted.increment()
+        deadline = min(total, .now() + TimeAmount(timeouts.queue))
+        phase = .connecting
+        start()
     }
 
     func use(_ grant: Admission.Grant) {

@@ -23,6 +23,8 @@ final class GatewayMetrics: Sendable {
 
     /// Answers that came from the second replica that was asked.
     let hedged = Counter(label: "martlet_gateway_hedged_answers_total")
+    /// Requests of batches that made room for others, and wait again.
+    let preempted = Counter(label: "martlet_gateway_preempted_requests_total")
     let connections = Gauge(label: "martlet_gateway_connections")
     private let series = Mutex<[Place: Series]>([:])
     private let refused = Mutex<[String: Counter]>([:])

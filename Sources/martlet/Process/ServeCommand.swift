@@ -39,10 +39,11 @@ struct ServeCommand: AsyncParsableCommand {
             let services = Services(configuration: settings, name: "martlet serve", logger: logger)
             let transport = services.transport()
             let state = try AbsolutePath.of(settings.paths.state)
-            let configuration = ServingConfiguration(
+            var configuration = ServingConfiguration(
                 model: model, aliases: alias.isEmpty ? ["champion"] : alias, host: settings.serving.host,
                 command: try Self.command(settings), environment: Self.environment(settings),
                 maximumInFlight: settings.serving.maximumInFlight, state: "\(state)/serving/\(model)")
+            configuration.coresPerEngine = settings.serving.engineCores
             let server = try ModelServer(
                 configuration: configuration, mlflow: try services.mlflow(transport),
                 storage: try services.storage(transport), coordinator: try services.coordinator(), transport: transport,
@@ -62,16 +63,6 @@ struct ServeCommand: AsyncParsableCommand {
             await health.stop()
             logger.notice("model server stopped")
         }
-    }
-
-    /// The cores that this process may use, as `0-3,8` (proc(5)).
-    private static var cores: String {
-        let status = FileManager.default.contents(atPath: "/proc/self/status").map {
-            String(decoding: $0, as: UTF8.self)
-        }
-        let line = status?.split(separator: "\n").first { $0.hasPrefix("Cpus_allowed_list:") }
-        let list = line?.split(separator: ":").last?.trimmingCharacters(in: .whitespaces)
-        return list ?? "0-\(max(0, ProcessInfo.processInfo.activeProcessorCount - 1))"
     }
 
     private static func command(_ settings: MartletConfiguration) throws -> [String] {
@@ -96,9 +87,6 @@ struct ServeCommand: AsyncParsableCommand {
         for (name, value) in [
             "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1",
             "VLLM_CPU_KVCACHE_SPACE": String(settings.serving.cacheGiB), "TOKENIZERS_PARALLELISM": "false",
-            // All cores for each engine. By itself vLLM binds every engine's threads to cores of its choice, and two
-            // engines to the same one.
-            "VLLM_CPU_OMP_THREADS_BIND": Self.cores,
             // Threads that spin take the time of those that work, where engines share a few cores.
             "GOMP_SPINCOUNT": "0", "OMP_WAIT_POLICY": "PASSIVE",
         ] where environment[name] == nil {

@@ -39,7 +39,8 @@ class Handler(BaseHTTPRequestHandler):
         """A completion that says what it is."""
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         status = 200 if asked["model"] == name and weights != "broken" else 500
-        self._answer(json.dumps({"model": name, "choices": [{"text": weights}], "gpu": os.environ.get("CUDA_VISIBLE_DEVICES")}), status)
+        place = {"gpu": os.environ.get("CUDA_VISIBLE_DEVICES"), "cores": os.environ.get("VLLM_CPU_OMP_THREADS_BIND")}
+        self._answer(json.dumps({"model": name, "choices": [{"text": weights}], **place}), status)
 
 
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
