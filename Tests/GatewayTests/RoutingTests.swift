@@ -110,7 +110,7 @@ import Testing
         // Few answers say nothing.
         for _ in 0..<5 { Self.turns(&share, from: &now, slowdown: 3, count: 2) }
         #expect(share.limit <= 8)
-        for _ in 0..<7 { Self.turns(&share, from: &now, slowdown: 1.3) }
+        for _ in 0..<6 { Self.turns(&share, from: &now, slowdown: 1.3) }
         #expect(share.limit == 1 && share.pause(after: .seconds(2)) == .seconds(14))
         #expect(share.isOn(Self.moment(now + 15)))
         for _ in 0..<2 { Self.turns(&share, from: &now, slowdown: 1.3) }

@@ -144,7 +144,7 @@ final class Admission: Sendable {
         /// Whether there is something left over, and of what kind it is: while others come, as much as they do not notice,
         /// and a quarter of the places at most.
         func spare(_ now: NIODeadline) -> BatchRun.Kind? {
-            guard hasRoom(now) else { return nil }
+            guard hasRoom(now), batches.count < mostOfBatches(now) else { return nil }
             if let load, load.waiting > 0 || load.cache > Self.spareCache { return nil }
             if batches.count < idlePlaces(now) { return .idle }
             let isFree =
@@ -155,13 +155,16 @@ final class Admission: Sendable {
 
         func mostBeside(_ now: NIODeadline) -> Int { max(1, places(now) / 4) }
 
+        /// Others find a place at once.
+        private func mostOfBatches(_ now: NIODeadline) -> Int { max(1, places(now) * 3 / 4) }
+
         /// What batches may take where nobody else is: the longer nobody was, the more, so that whoever comes finds little to
-        /// be cleared away; three quarters of the places at most, so that others find one at once.
+        /// be cleared away.
         private func idlePlaces(_ now: NIODeadline) -> Int {
             guard inFlight == batches.count else { return 0 }
             let seconds = Int((now - othersUntil).nanoseconds / 1_000_000_000)
             guard seconds >= 1 else { return 0 }
-            return min(1 << min(seconds - 1, 20), max(1, places(now) * 3 / 4))
+            return min(1 << min(seconds - 1, 20), mostOfBatches(now))
         }
 
         func hasRoom(_ now: NIODeadline, for ask: Ask) -> Bool {
