@@ -1,6 +1,6 @@
 package import Coordination
 package import HTTPTransport
-import Pipeline
+package import Pipeline
 
 /// Asks a version's engine how likely it finds the right answer to a question: the loss of its tokens, in nats each.
 ///
@@ -35,10 +35,7 @@ package struct QualityProbe: Sendable {
     package func loss(
         of example: HeldOutPrompts.Example, model: String, version: String
     ) async throws -> Double {
-        let replica = try await coordinator.replicas().first {
-            $0.model == model && $0.version == version && $0.state == .ready
-        }
-        guard let replica else { throw Fault.nowhere }
+        guard let replica = try await replica(of: model, version: version) else { throw Fault.nowhere }
         let host = replica.host.contains(":") ? "[\(replica.host)]" : replica.host
         let base = "http://\(host):\(replica.port)"
         func message(_ role: String, _ text: String) -> JSONValue {
@@ -67,6 +64,16 @@ package struct QualityProbe: Sendable {
             return min(Self.worst, max(0, -(likelihood ?? -Self.worst)))
         }
         return losses.reduce(0, +) / Double(losses.count)
+    }
+
+    /// Whether the candidate of a rollout still has to start: the old version's engine is known, and its own is not.
+    package func isAwaited(_ rollout: Rollout) async throws -> Bool {
+        guard try await replica(of: rollout.model, version: rollout.candidate) == nil else { return false }
+        return try await replica(of: rollout.model, version: rollout.baseline) != nil
+    }
+
+    private func replica(of model: String, version: String) async throws -> ReplicaRecord? {
+        try await coordinator.replicas().first { $0.model == model && $0.version == version && $0.state == .ready }
     }
 
     private func post(_ url: String, _ body: [String: JSONValue]) async throws -> JSONValue {

@@ -74,6 +74,11 @@ package final class QualityWatch: Sendable {
 
     private func ask(_ rollout: Rollout, _ number: Int, _ example: HeldOutPrompts.Example) async {
         do {
+            // An engine takes its time to start: that is no failure.
+            if try await probe.isAwaited(rollout) {
+                known.withLock { $0[rollout.id]?.isBusy = false }
+                return
+            }
             async let new = probe.loss(of: example, model: rollout.model, version: rollout.candidate)
             async let old = probe.loss(of: example, model: rollout.model, version: rollout.baseline)
             let result = RolloutProbe(example: number, candidate: try await new, baseline: try await old)

@@ -173,7 +173,11 @@ import Testing
                     let redis = RedisClient(
                         configuration: try RedisConfiguration(url: try await TestServers.shared.redis()), logger: quiet)
                     let coordinator = Coordinator(redis: redis, namespace: bench.name, logger: quiet)
-                    for (version, port) in [("2", new.port), ("1", old.port)] {
+                    let probe = QualityProbe(coordinator: coordinator, transport: bench.transport, credential: nil)
+                    let begun = try #require(try await Self.rollout(ledger))
+                    for (version, port) in [("1", old.port), ("2", new.port)] {
+                        // While only the old one is there, the new one has yet to start.
+                        #expect(try await probe.isAwaited(begun) == (version == "2"))
                         try await coordinator.announce(
                             ReplicaRecord(
                                 id: version, model: bench.name, version: version, aliases: [], host: "127.0.0.1",
@@ -182,8 +186,8 @@ import Testing
                     let examples = (0..<3).map { HeldOutPrompts.Example(system: "s", question: "q\($0)", answer: "a") }
                     let watch = QualityWatch(
                         ledger: ledger, mlflow: mlflow, prompts: { _, count in Array(examples.prefix(count)) },
-                        probe: QualityProbe(coordinator: coordinator, transport: bench.transport, credential: nil),
-                        logger: quiet)
+                        probe: probe, logger: quiet)
+                    #expect(try await !probe.isAwaited(begun))
                     let controller = RolloutController(ledger: ledger, mlflow: mlflow, quality: watch, logger: quiet)
                     // Probes are asked beside; that the last one is there shows at the next look.
                     while try await Self.rollout(ledger)?.state == .running {

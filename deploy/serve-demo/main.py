@@ -18,14 +18,15 @@ from load import Load
 from versions import Registry, Workshop, garbage, slow
 
 MODEL = "security-qa"
+# Engines, clients and the training share a few cores here, and whoever is asked less waits longer for them: times are rough.
+MARGINS = {"errors": 0.1, "empty": 0.1, "truncated": 0.25, "first_token": 2.0, "per_token": 1.5, "length": 0.6}
 POLICY = {
     "enabled": True,
     "steps": [0.1, 0.5, 1],
     "minimum_samples": 40,
     "minimum_seconds": 15,
     "deadline_seconds": 1200,
-    # Engines, clients and the training share two cores here: times are rough.
-    "margins": {"errors": 0.1, "empty": 0.1, "truncated": 0.25, "first_token": 1.0, "per_token": 0.75, "length": 0.6},
+    "margins": MARGINS,
 }
 
 
@@ -181,8 +182,10 @@ def refuse(demo, workshop, kind, change):
     version = workshop.register(kind, change)
     note(f"version {version} is the challenger; its engine starts beside the champion's")
     demo.await_model(f"{MODEL}:{version}")
-    demo.run("rollout", "start", MODEL, "--version", version, "--steps", "10,50,100", "--minimum-samples", "40",
-             "--minimum-seconds", "15", "--deadline", "1200")  # fmt: skip
+    words = ["--version", version, "--steps", "10,50,100", "--minimum-samples", "40", "--minimum-seconds", "15"]
+    # The same that the good version had.
+    margins = [word for name, value in MARGINS.items() for word in ("--margin", f"{name}={value}")]
+    demo.run("rollout", "start", MODEL, *words, "--deadline", "1200", *margins)
     rollout = demo.await_rollout(version)
     print(demo.run("rollout", "status", MODEL))
     if rollout["state"] != "rolled_back":

@@ -79,6 +79,8 @@ class Workshop:
                     "martlet.artifacts_key": f"{target}/manifest.json",
                     "martlet.artifacts_sha256": hashlib.sha256(manifest.read_bytes()).hexdigest(),
                     "martlet.made_for": f"serve demo: {kind}",
+                    # Whose held-out answers it is compared on.
+                    "martlet.run_id": tags["martlet.run_id"],
                 },
             )
         self.registry.point(self.model, "challenger", version)

@@ -135,10 +135,32 @@ struct RolloutStartCommand: AsyncParsableCommand {
     @Option(help: "Held-out answers on which both versions are compared; 0 for none.")
     var probes = 48
 
+    @Option(
+        help: ArgumentHelp(
+            "How much worse the new version may be: per_token=0.3, first_token=0.5, quality=0.1, errors=0.02, empty=0.02, "
+                + "truncated=0.15, length=0.5; may be given more than once.",
+            valueName: "name=value"))
+    var margin: [String] = []
+
+    /// The policy's margins, as a pipeline would write them.
+    private func margins() throws -> JSONValue {
+        var members: [String: JSONValue] = [:]
+        for text in margin {
+            let parts = text.split(separator: "=", maxSplits: 1)
+            guard parts.count == 2, let value = Double(parts[1]) else {
+                throw ValidationError("--margin \(text) is no name and number, such as per_token=0.3")
+            }
+            members[String(parts[0])] = .double(value)
+        }
+        return .object(["margins": .object(members)])
+    }
+
     func run() async throws {
         try await ExitCodes.guarding {
             let tools = try RolloutTools(global)
-            var policy = RolloutPolicy()
+            let margins = try margins()
+            if let problem = RolloutPolicy.problem(in: margins) { throw ValidationError("--margin: \(problem)") }
+            var policy = RolloutPolicy(json: margins)
             policy.steps = steps.split(separator: ",").map { (Double($0) ?? -1) / 100 }
             policy.mirror = mirror / 100
             policy.minimumSamples = minimumSamples
