@@ -158,7 +158,7 @@ let package = Package(
             "GatewayTests",
             [
                 "Gateway", "HTTPWire", "Ledger", "Pipeline", .product(name: "NIOCore", package: "swift-nio"),
-                .product(name: "NIOPosix", package: "swift-nio"), "TestPeers", log, crypto,
+                .product(name: "NIOPosix", package: "swift-nio"), "TestPeers", "ChildProcess", log, crypto,
             ]),
         tests(
             "GatewayIntegrationTests",
@@ -182,7 +182,7 @@ let package = Package(
             "TelemetryTests",
             [
                 "Telemetry", "Scheduler", "WorkerRuntime", "NotifyStage", "Coordination", "Ledger", "Pipeline",
-                "ChildProcess", log, metrics,
+                "ChildProcess", "Gateway", log, metrics,
             ]),
         tests("AMQPClientTests", ["AMQPClient", "SocketExecutor", log]),
         tests("AMQPClientIntegrationTests", ["AMQPClient", "TestServers", "LocalStack", "ChildProcess", log]),

@@ -56,6 +56,8 @@ package struct GatewayTimeouts: Sendable {
     package var head = Duration.seconds(10)
     /// For a request's body, from the end of the head on.
     package var body = Duration.seconds(60)
+    /// For a file that is uploaded as a whole; ``body`` is then for each of its pieces.
+    package var upload = Duration.seconds(3_600)
     /// Between two requests of a connection.
     package var keepAlive = Duration.seconds(75)
     /// For a place at a replica.

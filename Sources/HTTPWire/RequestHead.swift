@@ -71,6 +71,13 @@ package struct RequestHead: Sendable {
         return true
     }
 
+    /// Before another request's head comes: what is answered until it is read must not follow the one before.
+    package mutating func forget() {
+        method = .other
+        isOldVersion = false
+        length = 0
+    }
+
     /// The value of a field that decides something, where it is given once or more: the first.
     package func value(of field: KnownField) -> Range<Int>? {
         fields.first { $0.known == field }?.value
@@ -138,8 +145,12 @@ package struct RequestHead: Sendable {
             }
             guard let scheme else { throw HTTPFault(400, "the request's target must begin with a slash") }
             start += scheme
-            while start < target.upperBound, head.bytes[start] != UInt8(ascii: "/") { start += 1 }
-            guard start < target.upperBound else { throw HTTPFault(400, "the request's target has no path") }
+            let authority = start
+            let ends = [UInt8(ascii: "/"), UInt8(ascii: "?"), UInt8(ascii: "#")]
+            while start < target.upperBound, !ends.contains(head.bytes[start]) { start += 1 }
+            guard start > authority, start < target.upperBound, head.bytes[start] == UInt8(ascii: "/") else {
+                throw HTTPFault(400, "the request's target has no host, or no path")
+            }
         }
         let mark = head.bytes[start..<target.upperBound].firstIndex(of: UInt8(ascii: "?"))
         path = start..<(mark ?? target.upperBound)

@@ -46,7 +46,7 @@ import Testing
     @Test func anErrorInTheStreamIsSeen() {
         let (filter, out) = Self.filter(
             "data: {\"error\":{\"message\":\"x\"}}\n\n", pieces: 100, passesUsage: false)
-        #expect(filter.hasError && out == "data: {\"error\":{\"message\":\"x\"}}\n\n")
+        #expect(filter.hasFailed && out == "data: {\"error\":{\"message\":\"x\"}}\n\n")
     }
 
     @Test func whatNeverEndsIsNotKept() {
@@ -81,5 +81,31 @@ import Testing
     @Test(arguments: ["", "{}", #"{"usage":null}"#, #"{"usage":{"prompt_tokens":1"#, #"{"a":"\"usage\":{}"}"#])
     func noUse(_ text: String) {
         #expect(Array(text.utf8).withUnsafeBytes { TokenUse(lastIn: $0) } == nil)
+    }
+
+    /// Pieces that never end where an event does.
+    @Test func whatWasReadIsNotKept() {
+        var buffer = ByteBuffer()
+        var filter = EventStreamFilter(passesUsage: false)
+        let event = "data: \(String(repeating: "x", count: 992))\n\n"
+        #expect(event.utf8.count == 1_000)
+        let stream = ByteBuffer(string: String(repeating: event, count: 777))
+        var sent = 0
+        for _ in 0..<40 {
+            for start in stride(from: 0, to: stream.readableBytes, by: 777) {
+                guard let bytes = stream.getBytes(at: start, length: 777) else { break }
+                // A buffer of its own, as every read has.
+                let piece = ByteBuffer(bytes: bytes)
+                var out = ByteBuffer()
+                filter.feed(piece, into: &out)
+                sent += out.readableBytes
+                buffer.receive(piece)
+                // All but a few bytes, as of a request whose rest has not come.
+                buffer.moveReaderIndex(forwardBy: buffer.readableBytes - min(buffer.readableBytes, 100))
+                #expect(buffer.storageCapacity < 1 << 17)
+                #expect(filter.kept < 1 << 17)
+            }
+        }
+        #expect(sent == 40 * stream.readableBytes)
     }
 }

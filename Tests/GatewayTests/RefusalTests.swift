@@ -58,6 +58,180 @@ import Testing
         }
     }
 
+    private static let post = "POST /v1/completions HTTP/1.1\r\nHost: h\r\n"
+
+    /// Each of them as one piece and byte by byte: what a parser keeps between two reads must not change its mind.
+    @Test(arguments: [
+        "Content-Length: 5\r\nContent-Length: 5\r\n\r\nabcde", "Content-Length: 5, 5\r\n\r\nabcde",
+        "Content-Length: +5\r\n\r\nabcde", "Content-Length: 0x5\r\n\r\nabcde", "Content-Length: 5_0\r\n\r\nabcde",
+        "Content-Length: 99999999999999999999\r\n\r\nabcde", "Content-Length:\r\n\r\n",
+        "Content-Length: 5 5\r\n\r\nabcde",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n",
+        "Transfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+        "Transfer-Encoding: chunked;q=1\r\n\r\n0\r\n\r\n", "Transfer-Encoding: \"chunked\"\r\n\r\n0\r\n\r\n",
+        "Transfer-Encoding: chunked\u{0}\r\n\r\n0\r\n\r\n", "Transfer-Encoding\t: chunked\r\n\r\n0\r\n\r\n",
+        "Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n", "X: y\rTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n0\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n\r\n-1\r\nabcde\r\n0\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n\r\n0x5\r\nabcde\r\n0\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n\r\n+5\r\nabcde\r\n0\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n\r\n00000000000000005\r\nabcde\r\n0\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n\r\n5\nabcde\r\n0\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n\r\n3\r\nabcde\r\n0\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n\r\n5;a\rb\r\nabcde\r\n0\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n\r\n0\r\nX: \u{0}\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n0\r\nX: y\n\r\n",
+        "A\u{0}B: x\r\n\r\n", "A: x\u{0}\r\n\r\n", "A(: x\r\n\r\n", ": x\r\n\r\n", "A\r\n\r\n", "Host: i\r\n\r\n",
+    ])
+    func bodiesThatMayBeReadTwoWays(_ text: String) async throws {
+        try await Self.withGateway { gateway in
+            let hidden = "GET /health HTTP/1.1\r\nHost: h\r\n\r\n"
+            let whole = try await Self.exchange(gateway, Self.post + text + hidden)
+            let slow = try await WirePeer.connect(port: gateway.port) { client in
+                for byte in (Self.post + text + hidden).utf8 {
+                    // It ends the connection where it has seen enough.
+                    guard (try? await client.send(ByteBuffer(bytes: [byte]))) != nil else { break }
+                }
+                return (try? await client.readToEnd()) ?? ""
+            }
+            for answer in [whole, slow] where !(answer.isEmpty && answer == slow) {
+                #expect(answer.hasPrefix("HTTP/1.1 400 ") || answer.hasPrefix("HTTP/1.1 501 "), "\(answer)")
+                #expect(
+                    answer.contains("connection: close\r\n") && answer.components(of: "HTTP/1.1 ") == 1, "\(answer)")
+            }
+        }
+    }
+
+    @Test(arguments: [
+        "GET  / HTTP/1.1", "GET /health  HTTP/1.1", " GET /health HTTP/1.1", "GET /health HTTP/1.1 ",
+        "GET /health http/1.1",
+        "GET /he alth HTTP/1.1", "GET /health\u{7f} HTTP/1.1", "GET http://h?/health HTTP/1.1",
+        "GET http:///health HTTP/1.1",
+        "GET http://h#/health HTTP/1.1", "GET health HTTP/1.1", "G(T /health HTTP/1.1", "CONNECT h:80 HTTP/1.1",
+    ])
+    func requestLines(_ line: String) async throws {
+        try await Self.withGateway { gateway in
+            let answer = try await Self.exchange(gateway, line + "\r\nHost: h\r\n\r\n")
+            #expect(answer.hasPrefix("HTTP/1.1 400 ") && answer.contains("connection: close\r\n"), "\(answer)")
+            let other = try await Self.exchange(gateway, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+            #expect(other.hasPrefix("HTTP/1.1 505 ") || other.hasPrefix("HTTP/1.1 400 "), "\(other)")
+        }
+    }
+
+    /// What looks odd and can be read in one way only is one request, and the next one after it is the next.
+    @Test(arguments: [
+        "Transfer-Encoding: Chunked\r\n\r\n4;a=b\r\n{\"mo\r\n0007\r\ndel\":\"x\r\n2\r\n\"}\r\n0\r\nX: y\r\n\r\n",
+        "Content-Length: 0013\r\n\r\n{\"model\":\"x\"}", "Upgrade: h2c\r\nContent-Length: 13\r\n\r\n{\"model\":\"x\"}",
+        "X: \u{e9}\r\nContent-Length: 13\r\n\r\n{\"model\":\"x\"}",
+    ])
+    func oddRequestsAreOneRequest(_ text: String) async throws {
+        try await Self.withGateway { gateway in
+            try await WirePeer.connect(port: gateway.port) { client in
+                for _ in 0..<2 {
+                    try await client.send(Self.post + text)
+                    let (head, body) = try await client.readResponse()
+                    #expect(head.hasPrefix("HTTP/1.1 404 ") && body.contains("model_not_found"), "\(head)\(body)")
+                }
+            }
+        }
+    }
+
+    /// What comes after a request that ends the connection, or after one that is none, is not read.
+    @Test func nothingIsReadAfterTheEnd() async throws {
+        try await Self.withGateway { gateway in
+            let good = "GET /health HTTP/1.1\r\nHost: h\r\n\r\n"
+            let last = "GET /health HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+            #expect(try await Self.exchange(gateway, last + good).components(of: "HTTP/1.1 200 ") == 1)
+            let mixed = try await Self.exchange(gateway, good + "nonsense\r\n\r\n" + good)
+            #expect(mixed.components(of: "HTTP/1.1 200 ") == 1 && mixed.components(of: "HTTP/1.1 ") == 2)
+            // What is told of a head that never came does not follow the request before.
+            let endless = "HEAD /health HTTP/1.1\r\nHost: h\r\n\r\nGET /health HTTP/1.1\r\nX: "
+            let told = try await Self.exchange(gateway, endless + String(repeating: "x", count: 40_000))
+            #expect(told.contains("HTTP/1.1 431 ") && told.contains("\"code\":\"malformed_request\""))
+        }
+    }
+
+    @Test func anOldClientIsToldThatItsConnectionGoesOn() async throws {
+        try await Self.withGateway { gateway in
+            try await WirePeer.connect(port: gateway.port) { client in
+                for _ in 0..<2 {
+                    try await client.send("GET /health HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+                    #expect(try await client.readResponse().head.contains("connection: keep-alive\r\n"))
+                }
+                try await client.send("GET /health HTTP/1.0\r\n\r\n")
+                #expect(try await client.readToEnd().contains("connection: close\r\n"))
+            }
+        }
+    }
+
+    @Test func sizesAreExact() async throws {
+        try await Self.withGateway {
+            $0.limits.head = 2_000
+            $0.limits.body = 2_000
+        } _: { gateway in
+            for (size, status) in [(2_000, 200), (2_001, 431)] {
+                let head = "GET /health HTTP/1.1\r\nHost: h\r\nConnection: close\r\nX: "
+                let text = head + String(repeating: "x", count: size - head.utf8.count - 4) + "\r\n\r\n"
+                #expect(text.utf8.count == size)
+                #expect(try await Self.exchange(gateway, text).hasPrefix("HTTP/1.1 \(status) "))
+            }
+            for (size, status) in [(2_000, 404), (2_001, 413)] {
+                let body = #"{"model":"x","p":""# + String(repeating: "y", count: size - 20) + #""}"#
+                #expect(body.utf8.count == size)
+                let request = TestGateway.request(body, fields: "Connection: close\r\n")
+                #expect(try await Self.exchange(gateway, request).hasPrefix("HTTP/1.1 \(status) "))
+                let chunks =
+                    "\(String(size - 10, radix: 16))\r\n\(body.prefix(size - 10))\r\na\r\n\(body.suffix(10))\r\n0\r\n\r\n"
+                let chunked = Self.post + "Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks
+                #expect(try await Self.exchange(gateway, chunked).hasPrefix("HTTP/1.1 \(status) "))
+            }
+            // Nobody is asked for a body that is not wanted.
+            let expected = try await Self.exchange(
+                gateway, Self.post + "Content-Length: 52428800\r\nExpect: 100-continue\r\n\r\n")
+            #expect(expected.hasPrefix("HTTP/1.1 413 ") && !expected.contains("100 Continue"))
+            for (count, status) in [(97, 200), (98, 431)] {
+                let fields = (0..<count).map { "X-\($0): y\r\n" }.joined()
+                let text = "GET /health HTTP/1.1\r\nHost: h\r\nA: b\r\nConnection: close\r\n\(fields)\r\n"
+                #expect(try await Self.exchange(gateway, text).hasPrefix("HTTP/1.1 \(status) "))
+            }
+        }
+    }
+
+    @Test func aConnectionThatIsNotUsedIsClosedAndFurtherOnesAreTooMany() async throws {
+        try await Self.withGateway {
+            $0.timeouts.keepAlive = .seconds(1)
+            $0.limits.connections = 4
+            $0.threads = 1
+        } _: { gateway in
+            try await WirePeer.connect(port: gateway.port) { first in
+                for _ in 0..<2 {
+                    try await first.send("GET /health HTTP/1.1\r\nHost: h\r\n\r\n")
+                    #expect(try await first.readResponse().head.hasPrefix("HTTP/1.1 200 "))
+                }
+                // Without a word: a client that asks just then tries again.
+                #expect(try await first.readToEnd().isEmpty)
+            }
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                let ready = Progress()
+                for _ in 0..<4 {
+                    group.addTask {
+                        try await WirePeer.connect(port: gateway.port) { client in
+                            // One byte, so that it is no idle one.
+                            try await client.send("G")
+                            ready.add()
+                            _ = try await client.readToEnd()
+                        }
+                    }
+                }
+                while ready.count < 4 { try await Task.sleep(for: .milliseconds(5)) }
+                // It is closed without a word: whoever waits has its place.
+                let extra = try? await WirePeer.connect(port: gateway.port) { client in try await client.readToEnd() }
+                #expect(extra ?? "" == "")
+                group.cancelAll()
+            }
+        }
+    }
+
     @Test func aHeaderOf8KBPassesAndAnEndlessOneDoesNot() async throws {
         try await Self.withGateway { gateway in
             let field = "X-Long: \(String(repeating: "a", count: 8_192))\r\n"

@@ -192,14 +192,31 @@ import Testing
         Admission.Ask(deployment: 0, key: 0, cost: cost, level: 1, affinity: affinity, excluded: excluded)
     }
 
+    /// A place, if there is one; nobody stays to wait for it.
     private static func take(_ admission: Admission, _ ask: Admission.Ask) -> Admission.Grant? {
-        guard case .granted(let grant) = admission.admit(ask, waiter: { Waiter() }) else { return nil }
-        return grant
+        switch admission.admit(ask, waiter: { Waiter() }) {
+        case .granted(let grant): return grant
+        case .waiting(let id): _ = admission.leave(id, ask)
+        case .full, .fullForKey, .noReplica: break
+        }
+        return nil
     }
 
-    private static func admission(_ count: Int, limit: Int = 1_000) -> (Admission, [Replica]) {
+    /// Stands still until it is set.
+    private final class Clock: Sendable {
+        private let seconds: Mutex<Double>
+        init(_ seconds: Double) { self.seconds = Mutex(seconds) }
+        var now: NIODeadline { moment(seconds.withLock { $0 }) }
+        func set(_ time: Double) { seconds.withLock { $0 = time } }
+    }
+
+    private static func admission(
+        _ count: Int, limit: Int = 1_000, clock: Clock? = nil
+    ) -> (Admission, [Replica]) {
         let replicas = (0..<count).map { Replica(configuration("1", port: $0 + 1, limit: limit), id: $0) }
-        let admission = Admission(limits: GatewayLimits())
+        let admission =
+            clock.map { clock in Admission(limits: GatewayLimits()) { clock.now } }
+            ?? Admission(limits: GatewayLimits())
         admission.configure([replicas])
         return (admission, replicas)
     }
@@ -292,8 +309,12 @@ import Testing
         ConcurrencyLimit.Load(running: running, waiting: waiting, cache: cache, preemptions: 0)
     }
 
+    /// No turn of the batches' beside others.
+    private static let others = 105.0
+    private static let batches = 115.0
+
     @Test func batchesMakeRoomForWhoeverComes() {
-        let (admission, _) = Self.admission(1, limit: 16)
+        let (admission, _) = Self.admission(1, limit: 16, clock: Clock(Self.others))
         let waiter = CountingWaiter()
         var held: [Admission.Grant] = []
         while case .granted(let grant) = admission.admit(Self.batchAsk(), waiter: { waiter }) { held.append(grant) }
@@ -306,8 +327,40 @@ import Testing
         #expect(waiter.count == 0 && admission.load(of: 0).inFlight == 2)
     }
 
+    @Test func theLongerNobodyComesTheMoreBatchesGet() {
+        let clock = Clock(Self.others)
+        let (admission, _) = Self.admission(1, limit: 16, clock: clock)
+        let other = Self.take(admission, Self.ask())
+        #expect(Self.take(admission, Self.batchAsk()) == nil)
+        if let other { admission.release(other, .success) }
+        var all = 0
+        for (seconds, count) in [(0.5, 0), (1.0, 1), (2.0, 1), (3.0, 2), (4.5, 4), (4.9, 0)] {
+            clock.set(Self.others + seconds)
+            var taken = 0
+            while Self.take(admission, Self.batchAsk()) != nil { taken += 1 }
+            #expect(taken == count, "\(taken) after \(seconds) s")
+            all += taken
+        }
+        #expect(all == 8)
+    }
+
+    @Test func besideOthersBatchesRest() {
+        let clock = Clock(Self.batches)
+        let (admission, _) = Self.admission(1, limit: 16, clock: clock)
+        let other = Self.take(admission, Self.ask())
+        let first = Self.take(admission, Self.batchAsk())
+        #expect(other != nil && first != nil && Self.take(admission, Self.batchAsk()) == nil)
+        clock.set(Self.batches + 1)
+        if let first { admission.release(first, .success) }
+        // Three times as long as it took.
+        clock.set(Self.batches + 3.9)
+        #expect(Self.take(admission, Self.batchAsk()) == nil)
+        clock.set(Self.batches + 4)
+        #expect(Self.take(admission, Self.batchAsk()) != nil)
+    }
+
     @Test func batchesMakeRoomForOtherGatewaysClients() {
-        let (admission, replicas) = Self.admission(1, limit: 16)
+        let (admission, replicas) = Self.admission(1, limit: 16, clock: Clock(Self.others))
         let waiter = CountingWaiter()
         var ask = Self.batchAsk()
         ask.answers = 4
@@ -329,7 +382,7 @@ import Testing
     }
 
     @Test func batchesTakeWhatIsLeft() {
-        let (admission, replicas) = Self.admission(1, limit: 16)
+        let (admission, _) = Self.admission(1, limit: 16, clock: Clock(Self.others))
         // Alone: three quarters, so that whoever comes finds a place.
         var held: [Admission.Grant] = []
         while let grant = Self.take(admission, Self.batchAsk()) { held.append(grant) }
@@ -337,7 +390,7 @@ import Testing
         // Who is no batch is not kept by those that wait.
         let urgent = (0..<4).compactMap { _ in Self.take(admission, Self.ask()) }
         #expect(urgent.count == 4)
-        // While others run, one at the same time at most.
+        // While others run, nothing where it is not the batches' turn.
         for grant in held.prefix(8) { admission.release(grant, .success) }
         let waiter = CountingWaiter()
         guard case .waiting = admission.admit(Self.batchAsk(), waiter: { waiter }) else {
@@ -349,19 +402,18 @@ import Testing
         for _ in 0..<Admission.batchEvery {
             if let grant = Self.take(admission, Self.ask()) { admission.release(grant, .success) }
         }
-        #expect(admission.load(of: 0).inFlight == 9)
+        #expect(waiter.count == 1 && admission.load(of: 0).inFlight == 9)
         // A cache that is half full is not spare, nor is one who has something waiting.
-        let (other, idle) = Self.admission(1, limit: 16)
+        let (other, idle) = Self.admission(1, limit: 16, clock: Clock(Self.others))
         for load in [(0.0, 0.6), (1.0, 0.1)] {
             other.probed(idle[0], isUp: true, load: Self.load(waiting: load.0, cache: load.1))
             #expect(Self.take(other, Self.batchAsk()) == nil)
             #expect(Self.take(other, Self.ask()) != nil)
         }
-        _ = replicas
     }
 
     @Test func nothingOfABatchGoesBeforeWhatWaits() {
-        let (admission, _) = Self.admission(1, limit: 4)
+        let (admission, _) = Self.admission(1, limit: 4, clock: Clock(Self.others))
         let held = (0..<4).compactMap { _ in Self.take(admission, Self.ask()) }
         let (batch, urgent) = (CountingWaiter(), CountingWaiter())
         guard case .waiting(let id) = admission.admit(Self.batchAsk(), waiter: { batch }),

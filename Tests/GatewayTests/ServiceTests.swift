@@ -13,6 +13,8 @@ import Testing
         let sent = Progress()
         /// Waits before it reads.
         var waits: Signal?
+        /// Between the body's last byte and the answer.
+        var pauses = Duration.zero
         /// Bytes of the answer; a count in JSON without.
         var answer: Int?
 
@@ -21,6 +23,7 @@ import Testing
                 _ = await waits?.wait()
                 var count = 0
                 while let piece = try await request.body.nextPiece() { count += piece.count }
+                try await Task.sleep(for: pauses)
                 if let answer {
                     let pieces = (0..<answer / 1_000).map { _ in [UInt8](repeating: 7, count: 1_000) }
                     return ServiceAnswer(
@@ -109,6 +112,77 @@ import Testing
                 #expect(head.hasPrefix("HTTP/1.1 4") && head.contains("connection: close"))
             }
             _ = await service.broken.wait()
+        }
+    }
+
+    /// Answers at once, whatever comes of the body.
+    private struct Hasty: GatewayService {
+        let goOn: Signal
+
+        func answer(_ request: ServiceRequest) async throws -> ServiceAnswer {
+            let (pieces, more) = AsyncThrowingStream.makeStream(of: [UInt8].self)
+            more.yield(Array("abc".utf8))
+            // Unstructured: until the test says so.
+            Task {
+                _ = await goOn.wait()
+                more.yield(Array("def".utf8))
+                more.finish()
+            }
+            return ServiceAnswer(.bytes(length: 6, pieces))
+        }
+    }
+
+    /// Once an answer has begun, nothing of the request may put another one into it.
+    @Test func aBodyThatIsNoneDoesNotGetIntoTheAnswer() async throws {
+        let goOn = Signal()
+        try await TestGateway.with(upstreams: []) { gateway in
+            gateway.serve(Hasty(goOn: goOn))
+            try await WirePeer.connect(port: gateway.port) { client in
+                try await client.send(Self.head("transfer-encoding: chunked\r\n"))
+                let head = try await client.read(until: "\r\n\r\n")
+                #expect(head.contains("content-length: 6\r\n") && head.contains("connection: close\r\n"))
+                try await client.send("zz\r\n")
+                goOn.fire()
+                #expect(try await client.readToEnd() == "abcdef")
+            }
+        }
+    }
+
+    /// Each byte in time, and all of them never.
+    @Test func anUploadMustComeToItsEnd() async throws {
+        try await TestGateway.with(upstreams: []) {
+            $0.timeouts.body = .seconds(2)
+            $0.timeouts.upload = .milliseconds(500)
+        } _: { gateway in
+            gateway.serve(Counting())
+            try await WirePeer.connect(port: gateway.port) { client in
+                try await client.send(Self.head("content-length: 1000000\r\n"))
+                // Unstructured: until there is an answer.
+                let sending = Task {
+                    while true {
+                        try await client.send("a")
+                        try await Task.sleep(for: .milliseconds(20))
+                    }
+                }
+                defer { sending.cancel() }
+                #expect(try await client.read(until: "body_timeout").hasPrefix("HTTP/1.1 408 "))
+            }
+        }
+    }
+
+    /// A service takes its time for what is there as a whole.
+    @Test func aWholeUploadHasNoDeadline() async throws {
+        let goOn = Signal()
+        try await TestGateway.with(upstreams: []) {
+            $0.timeouts.body = .milliseconds(300)
+        } _: { gateway in
+            gateway.serve(Counting(waits: goOn, pauses: .seconds(1)))
+            try await WirePeer.connect(port: gateway.port) { client in
+                try await client.send(
+                    Self.head("content-length: 300000\r\n") + String(repeating: "x", count: 300_000))
+                goOn.fire()
+                #expect(try await client.readResponse().body == "{\"count\":300000}")
+            }
         }
     }
 

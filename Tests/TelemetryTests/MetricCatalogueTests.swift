@@ -3,6 +3,7 @@ import Metrics
 import Pipeline
 import Testing
 
+@testable import Gateway
 @testable import Ledger
 @testable import NotifyStage
 @testable import Scheduler
@@ -34,10 +35,31 @@ import Testing
             worker.undecodable()
             worker.cacheHit()
             worker.slots(2, busy: 1)
+            gateway()
             NotifyMetrics.told(.slack(url: "https://hooks.example.com"), succeeded: true)
             NotifyMetrics.told(.webhook(name: "on-call", url: "https://example.com", secret: nil), succeeded: false)
         }
         return registry.exposition()
+    }
+
+    private func gateway() {
+        let deployment = ModelTable.Deployment(id: 0, model: "m", version: "7")
+        let metrics = GatewayMetrics()
+        let series = metrics.series(deployment, .chatCompletions)
+        for counter in [
+            series.requests, series.clientErrors, series.serverErrors, series.cancelled, series.promptTokens,
+            series.completionTokens, metrics.hedged, metrics.preempted,
+        ] {
+            counter.increment()
+        }
+        for timer in [series.duration, series.firstByte, series.queued] { timer.recordMilliseconds(30) }
+        metrics.connected(2)
+        metrics.connected(-1)
+        metrics.load(of: deployment, (inFlight: 3, waiting: 2, places: 9))
+        metrics.refuse(.noKey)
+        let coalescing = Coalescing(mode: .off)
+        for counter in [coalescing.joined, coalescing.shared, coalescing.cached] { counter.increment() }
+        UsageFlusher.count(lost: 1)
     }
 
     @Test func nothingThatIsRecordedIsDropped() {
@@ -61,5 +83,7 @@ import Testing
         #expect(text.contains(#"martlet_pool_slots{pool="train"} 2"#))
         #expect(text.contains(#"martlet_pool_slots{pool="ingest"} 0"#))
         #expect(text.contains(#"martlet_notifications_total{channel="webhook",outcome="failed"} 1"#))
+        #expect(text.contains("\nmartlet_gateway_connections 1\n"))
+        #expect(text.contains(#"martlet_gateway_waiting_requests{model="m",version="7"} 2"#))
     }
 }

@@ -22,7 +22,7 @@ MODEL = "security-qa"
 MARGINS = {"errors": 0.1, "empty": 0.1, "truncated": 0.25, "first_token": 2.0, "per_token": 1.5, "length": 0.6}
 POLICY = {
     "enabled": True,
-    "steps": [0.1, 0.5, 1],
+    "steps": [0.25, 0.5, 1],
     "minimum_samples": 40,
     "minimum_seconds": 15,
     "deadline_seconds": 1200,
@@ -182,7 +182,7 @@ def refuse(demo, workshop, kind, change):
     version = workshop.register(kind, change)
     note(f"version {version} is the challenger; its engine starts beside the champion's")
     demo.await_model(f"{MODEL}:{version}")
-    words = ["--version", version, "--steps", "10,50,100", "--minimum-samples", "40", "--minimum-seconds", "15"]
+    words = ["--version", version, "--steps", "25,50,100", "--minimum-samples", "40", "--minimum-seconds", "15"]
     # The same that the good version had.
     margins = [word for name, value in MARGINS.items() for word in ("--margin", f"{name}={value}")]
     demo.run("rollout", "start", MODEL, *words, "--deadline", "1200", *margins)

@@ -224,14 +224,17 @@ final class Admission: Sendable {
 
     private let limits: GatewayLimits
     private let state = Mutex(State())
+    private let clock: @Sendable () -> NIODeadline
 
-    init(limits: GatewayLimits) {
+    /// - Parameter clock: tells the time.
+    init(limits: GatewayLimits, clock: @escaping @Sendable () -> NIODeadline = { .now() }) {
         self.limits = limits
+        self.clock = clock
     }
 
     /// Sets the replicas of the versions; those that are known keep their requests.
     func configure(_ deployments: [[Replica]]) {
-        let now = NIODeadline.now()
+        let now = clock()
         change { state in
             while state.pools.count < deployments.count { state.pools.append(Pool()) }
             for (index, replicas) in deployments.enumerated() {
@@ -259,7 +262,7 @@ final class Admission: Sendable {
     /// Takes a place, or a number in the queue.
     /// - Parameter waiter: who is told later; asked for only when there is no place.
     func admit(_ ask: Ask, waiter: () -> any Waiter) -> Decision {
-        let now = NIODeadline.now()
+        let now = clock()
         return telling { state in
             let pool = ask.deployment
             guard state.pools[pool].places.contains(where: { !$0.isLeaving }) else { return .noReplica }
@@ -292,7 +295,7 @@ final class Admission: Sendable {
     func takeNow(_ ask: Ask) -> Grant? {
         // A batch's is never asked twice.
         guard !ask.isBatch else { return nil }
-        let now = NIODeadline.now()
+        let now = clock()
         return telling { state in
             guard state.pools[ask.deployment].queue.count == 0 else { return nil }
             return Self.take(&state, ask, now) { Nobody() }
@@ -325,7 +328,7 @@ final class Admission: Sendable {
     /// Gives a place back when its answer has ended, and the next request its turn.
     /// - Parameter served: of an answer that was whole.
     func release(_ grant: Grant, _ outcome: Outcome, served: Served? = nil) {
-        let now = NIODeadline.now()
+        let now = clock()
         change { state in
             let pool = grant.deployment
             state.pools[pool].rate.add(grant.cost, now)
@@ -363,7 +366,7 @@ final class Admission: Sendable {
     /// Takes what a look at a replica from outside said.
     /// - Parameter load: what it says of itself, if it says anything.
     func probed(_ replica: Replica, isUp: Bool, load: ConcurrencyLimit.Load?) {
-        let now = NIODeadline.now()
+        let now = clock()
         change { state in
             for pool in state.pools.indices {
                 guard let index = state.pools[pool].places.firstIndex(where: { $0.replica === replica }) else {
@@ -388,7 +391,7 @@ final class Admission: Sendable {
 
     /// Lets those that wait go on where time alone has made room: a rest that is over, a replica that has warmed up.
     func tick() {
-        let now = NIODeadline.now()
+        let now = clock()
         change { state in
             state.pools.indices.flatMap { Self.drain(&state, $0, now) }
         }
@@ -396,7 +399,7 @@ final class Admission: Sendable {
 
     /// Seconds after which what waits now will have been served, as far as one can tell.
     func wait(of deployment: Int) -> Int {
-        let now = NIODeadline.now()
+        let now = clock()
         return state.withLock { state in
             let seconds =
                 Double(state.pools[deployment].queue.cost) / max(1, state.pools[deployment].rate.perSecond(now))
@@ -454,7 +457,7 @@ final class Admission: Sendable {
 
     /// What runs and waits of one version, and how many places there are.
     func load(of deployment: Int) -> (inFlight: Int, waiting: Int, places: Int) {
-        let now = NIODeadline.now()
+        let now = clock()
         return state.withLock { state in
             let places = state.pools[deployment].places
             return (
@@ -466,7 +469,7 @@ final class Admission: Sendable {
 
     /// Whether any replica of the version may be asked now.
     func isUsable(_ deployment: Int) -> Bool {
-        let now = NIODeadline.now()
+        let now = clock()
         return state.withLock { state in
             state.pools[deployment].places.contains { !$0.isLeaving && $0.health.admittance(now) != .closed }
         }

@@ -155,7 +155,8 @@ final class JointCall: UpstreamReceiver {
         guard answer.readableBytes + content.readableBytes <= Self.answerLimit else {
             upstream?.abort()
             upstream = nil
-            giveUp(.failure)
+            // Too much to keep; alone it passes through. That is no fault of the replica's.
+            giveUp(.success)
             return
         }
         if answer.readableBytes == 0 { answer = content } else { answer.writeImmutableBuffer(content) }
@@ -163,7 +164,7 @@ final class JointCall: UpstreamReceiver {
 
     func flush() {}
 
-    func upstreamEnded() {
+    func upstreamEnded(isCertain: Bool) {
         upstream = nil
         guard !isOver else { return }
         guard status == 200 else {
@@ -202,6 +203,13 @@ final class JointCall: UpstreamReceiver {
         upstream = nil
         guard !isOver else { return }
         if isStale, let grant { loop.dropIdle(to: grant.replica) }
+        guard status == 0 else {
+            // It had begun to answer: nothing is asked twice after that.
+            let members = members
+            end(.failure)
+            for member in members { member.exchange.jointFailed() }
+            return
+        }
         giveUp(isStale ? .unknown : .failure)
     }
 

@@ -18,10 +18,13 @@ struct EventStreamFilter {
     private(set) var isDone = false
     /// Whether an answer ended because it was as long as it may be.
     private(set) var isTruncated = false
-    /// Whether the model server told an error in the stream.
-    private(set) var hasError = false
+    /// Whether the model server told in the stream that it failed.
+    private(set) var hasFailed = false
     /// The beginning of an event whose end has not come yet.
     private var pending = ByteBuffer()
+
+    /// Bytes of memory for it.
+    var kept: Int { pending.storageCapacity }
 
     init(passesUsage: Bool) {
         self.passesUsage = passesUsage
@@ -29,11 +32,7 @@ struct EventStreamFilter {
 
     /// Takes what was received, and gives what is to be sent on: whole events.
     mutating func feed(_ received: ByteBuffer, into out: inout ByteBuffer) {
-        if pending.readableBytes == 0 {
-            pending = received
-        } else {
-            pending.writeImmutableBuffer(received)
-        }
+        pending.receive(received)
         while let length = eventLength() {
             guard let event = pending.readSlice(length: length) else { return }
             if keeps(event) { out.writeImmutableBuffer(event) }
@@ -76,7 +75,11 @@ struct EventStreamFilter {
                 isDone = true
                 return true
             }
-            if Self.holds(bytes, "\"error\":"), !Self.holds(bytes, "\"choices\":") { hasError = true }
+            if Self.holds(bytes, "\"error\":"), !Self.holds(bytes, "\"choices\":") {
+                // A fault of the request is none of the model server's.
+                if !Self.holds(bytes, "\"code\":4"), !Self.holds(bytes, "\"code\": 4") { hasFailed = true }
+                return true
+            }
             if Self.holds(bytes, "\"usage\""), let found = TokenUse(lastIn: bytes) {
                 use = found
                 if Self.holds(bytes, "\"choices\":[]") || Self.holds(bytes, "\"choices\": []") { return passesUsage }

@@ -40,6 +40,9 @@ struct ReplicaProber: Sendable {
                 failures[replica.id] = count
                 core.admission.probed(replica, isUp: count < Self.failureLimit, load: load)
             }
+            for deployment in core.deployments {
+                core.metrics.load(of: deployment, core.admission.load(of: deployment.id))
+            }
             try? await Task.sleep(for: Self.interval)
         }
     }

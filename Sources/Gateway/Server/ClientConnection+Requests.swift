@@ -167,12 +167,14 @@ extension ClientConnection {
     func endRequest() {
         // A flush that fails ends the connection under whoever flushed.
         if case .closing = phase { return }
+        answeredAt = .now()
+        unsent = .max
         if closesAfterAnswer {
             // Only the sending side is closed now: were there bytes of the client that nobody has read, closing both
             // would reset the connection and the answer might be lost (RFC 9112 §9.6).
             phase = .closing
             // As long as it takes the answer; then a moment to close.
-            ownDeadline = .now() + TimeAmount(core.configuration.timeouts.stalledClient)
+            ownDeadline = answeredAt + TimeAmount(core.configuration.timeouts.stalledClient)
             setReading(true)
             received = ByteBuffer()
             let bound = NIOLoopBound(self, eventLoop: loop.loop)
@@ -183,7 +185,7 @@ extension ClientConnection {
             return
         }
         phase = .idle
-        ownDeadline = .now() + TimeAmount(core.configuration.timeouts.keepAlive)
+        ownDeadline = answeredAt + TimeAmount(core.configuration.timeouts.keepAlive)
         setReading(true)
         process()
     }
@@ -222,7 +224,11 @@ extension ClientConnection {
             out.writeImmutableBuffer(requestID)
             out.writeStaticString("\r\n")
         }
-        if closesAfterAnswer { out.writeStaticString("connection: close\r\n") }
+        if closesAfterAnswer {
+            out.writeStaticString("connection: close\r\n")
+        } else if head.isOldVersion {
+            out.writeStaticString("connection: keep-alive\r\n")
+        }
         out.writeStaticString("\r\n")
         if head.method != .head { out.writeImmutableBuffer(body) }
         write(out)

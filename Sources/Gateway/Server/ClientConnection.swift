@@ -44,6 +44,9 @@ final class ClientConnection: ChannelInboundHandler {
     /// A chunked body's content so far.
     var content = ByteBuffer()
     var exchange: Exchange?
+    /// When the last answer was written, and what the client had not taken of it at the last look.
+    var answeredAt = NIODeadline.uptimeNanoseconds(0)
+    var unsent = Int.max
     var isReading = false
     var isPaused = false
     var keys = KeyCache()
@@ -69,7 +72,7 @@ final class ClientConnection: ChannelInboundHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         if case .closing = phase { return }
         let buffer = unwrapInboundIn(data)
-        if received.readableBytes == 0 { received = buffer } else { received.writeImmutableBuffer(buffer) }
+        received.receive(buffer)
         if case .exchanging = phase {
             // Further requests wait, within bounds; reading goes on so that the client's end is seen.
             if received.readableBytes > core.configuration.limits.pipelined { setReading(false) }
@@ -149,7 +152,16 @@ final class ClientConnection: ChannelInboundHandler {
     func expire(_ now: NIODeadline) {
         switch phase {
         case .exchanging: exchange?.expire(now)
-        case .idle, .closing: close()
+        case .idle, .closing:
+            // A long answer may take a slow client longer than that, as long as it takes something.
+            guard let left = unsentBytes, left < unsent,
+                now < answeredAt + TimeAmount(core.configuration.timeouts.total)
+            else {
+                close()
+                return
+            }
+            unsent = left
+            ownDeadline = now + TimeAmount(core.configuration.timeouts.stalledClient)
         case .head: refuse(.invalid(408, code: "head_timeout", "the request's head did not come in time"))
         case .service(let exchange):
             if case .none = exchange.rest {
@@ -161,6 +173,12 @@ final class ClientConnection: ChannelInboundHandler {
             }
         case .body, .chunks: refuse(.invalid(408, code: "body_timeout", "the request's body did not come in time"))
         }
+    }
+
+    /// Bytes of answers that the client has yet to take; nil for none.
+    private var unsentBytes: Int? {
+        let left = (try? context?.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+        return left > 0 ? left : nil
     }
 
     /// Takes no further request; closes at once where none is in hand.
@@ -199,6 +217,7 @@ final class ClientConnection: ChannelInboundHandler {
                         return
                     }
                     phase = .head
+                    head.forget()
                     ownDeadline = .now() + TimeAmount(core.configuration.timeouts.head)
                 case .head:
                     guard try readHead() else { return }

@@ -56,7 +56,11 @@ extension Exchange {
         }
         let closes = !request.keepsAlive || promised == nil && !isChunked
         if closes { client.closesAfterAnswer = true }
-        if client.closesAfterAnswer { out.writeStaticString("\r\nconnection: close") }
+        if client.closesAfterAnswer {
+            out.writeStaticString("\r\nconnection: close")
+        } else if request.isOldVersion {
+            out.writeStaticString("\r\nconnection: keep-alive")
+        }
         out.writeStaticString("\r\n\r\n")
         client.write(out)
     }
@@ -96,8 +100,18 @@ extension Exchange {
         client.flush()
     }
 
-    func upstreamEnded() {
+    func upstreamEnded(isCertain: Bool) {
         upstream = nil
+        if let filter {
+            guard isCertain || filter.isDone else {
+                upstreamFailed(
+                    .upstream(
+                        502, code: "upstream_closed", "the model server closed the connection before its answer's end"),
+                    canRetry: false, isStale: false)
+                return
+            }
+            if filter.hasFailed { isBroken = true }
+        }
         if filter != nil {
             var out = client.allocator.buffer(capacity: 0)
             filter?.finish(into: &out)

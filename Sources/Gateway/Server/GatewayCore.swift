@@ -105,5 +105,8 @@ final class GatewayCore: Sendable {
         return (candidate, mirror.arm, nil)
     }
 
+    /// All versions that are known, or were.
+    var deployments: [ModelTable.Deployment] { routing.withLock { $0.table.deployments } }
+
     var modelNames: [String] { routing.withLock { $0.table.names.keys.sorted() } }
 }

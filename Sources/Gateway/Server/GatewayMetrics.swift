@@ -25,7 +25,8 @@ final class GatewayMetrics: Sendable {
     let hedged = Counter(label: "martlet_gateway_hedged_answers_total")
     /// Requests of batches that made room for others, and wait again.
     let preempted = Counter(label: "martlet_gateway_preempted_requests_total")
-    let connections = Gauge(label: "martlet_gateway_connections")
+    private let connections = Gauge(label: "martlet_gateway_connections")
+    private let connectionCount = Mutex(0)
     private let series = Mutex<[Place: Series]>([:])
     private let refused = Mutex<[String: Counter]>([:])
 
@@ -37,6 +38,25 @@ final class GatewayMetrics: Sendable {
             series[place] = made
             return made
         }
+    }
+
+    /// A client has connected, or its connection has ended.
+    func connected(_ change: Int) {
+        let count = connectionCount.withLock { count in
+            count += change
+            return count
+        }
+        connections.record(count)
+    }
+
+    /// What runs and waits of a version.
+    func load(
+        of deployment: ModelTable.Deployment, _ load: (inFlight: Int, waiting: Int, places: Int)
+    ) {
+        let labels = [("model", deployment.model), ("version", deployment.version)]
+        Gauge(label: "martlet_gateway_inflight_requests", dimensions: labels).record(load.inFlight)
+        Gauge(label: "martlet_gateway_waiting_requests", dimensions: labels).record(load.waiting)
+        Gauge(label: "martlet_gateway_places", dimensions: labels).record(load.places)
     }
 
     /// Versions and endpoints that were asked for.

@@ -81,7 +81,7 @@ final class Hedge: UpstreamReceiver {
 
     func upstreamContent(_ content: ByteBuffer) { if hasWon { exchange.upstreamContent(content) } }
     func flush() { if hasWon { exchange.flush() } }
-    func upstreamEnded() { if hasWon { exchange.upstreamEnded() } }
+    func upstreamEnded(isCertain: Bool) { if hasWon { exchange.upstreamEnded(isCertain: isCertain) } }
 
     func upstreamFailed(_ error: GatewayError, canRetry: Bool, isStale: Bool) {
         if hasWon {

@@ -53,10 +53,12 @@ final class LoopState {
     func add(_ client: ClientConnection) {
         client.sweepIndex = clients.count
         clients.append(client)
+        core.metrics.connected(1)
     }
 
     func remove(_ client: ClientConnection) {
         guard let last = clients.popLast() else { return }
+        core.metrics.connected(-1)
         if last !== client {
             last.sweepIndex = client.sweepIndex
             clients[client.sweepIndex] = last

@@ -83,7 +83,7 @@ final class UpstreamConnection: ChannelInboundHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let buffer = unwrapInboundIn(data)
-        if received.readableBytes == 0 { received = buffer } else { received.writeImmutableBuffer(buffer) }
+        received.receive(buffer)
         do {
             try read()
         } catch {
@@ -102,28 +102,32 @@ final class UpstreamConnection: ChannelInboundHandler {
         guard let receiver else { return }
         self.receiver = nil
         if case .untilClose = phase {
-            receiver.upstreamEnded()
+            receiver.upstreamEnded(isCertain: false)
         } else {
-            var isStale = false
-            if case .head = phase {
-                isStale = isReused && received.readableBytes == 0 && .now() - sentAt < Self.staleness
-            }
             receiver.upstreamFailed(
                 .upstream(
                     502, code: "upstream_closed", "the model server closed the connection before its answer's end"),
-                canRetry: true, isStale: isStale)
+                canRetry: true, isStale: isStale(in: phase))
         }
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        fail(.upstream(502, code: "upstream_failed", "the connection to the model server failed"), canRetry: true)
+        fail(
+            .upstream(502, code: "upstream_failed", "the connection to the model server failed"), canRetry: true,
+            isStale: isStale(in: phase))
     }
 
-    private func fail(_ error: GatewayError, canRetry: Bool = false) {
+    /// Whether the replica had closed the connection before it got the request.
+    private func isStale(in phase: Phase) -> Bool {
+        guard case .head = phase else { return false }
+        return isReused && received.readableBytes == 0 && .now() - sentAt < Self.staleness
+    }
+
+    private func fail(_ error: GatewayError, canRetry: Bool = false, isStale: Bool = false) {
         let receiver = receiver
         self.receiver = nil
         close()
-        receiver?.upstreamFailed(error, canRetry: canRetry, isStale: false)
+        receiver?.upstreamFailed(error, canRetry: canRetry, isStale: isStale)
     }
 
     private func read() throws(HTTPFault) {
@@ -220,6 +224,6 @@ final class UpstreamConnection: ChannelInboundHandler {
         } else {
             close()
         }
-        receiver?.upstreamEnded()
+        receiver?.upstreamEnded(isCertain: true)
     }
 }

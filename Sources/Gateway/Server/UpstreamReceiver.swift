@@ -8,7 +8,9 @@ protocol UpstreamReceiver: AnyObject {
     func upstreamContent(_ content: ByteBuffer)
     /// What was received at once has been handed over.
     func flush()
-    func upstreamEnded()
+    /// - Parameter isCertain: whether the answer said where it ends; else only the connection did, as it does too when the
+    ///   replica dies.
+    func upstreamEnded(isCertain: Bool)
     /// - Parameters:
     ///   - canRetry: whether the failure came before anything of an answer.
     ///   - isStale: the replica had closed a connection that was kept for reuse, which is no fault of its.

@@ -17,6 +17,8 @@ final class ServiceExchange {
     var rest: Rest
     /// Whether the connection is left unread because the service has enough.
     var isFull = false
+    /// When all of the body must have come.
+    let bodyDeadline: NIODeadline
     /// Whether the answer's head is written.
     var hasBegun = false
     private var isCancelled = false
@@ -27,6 +29,7 @@ final class ServiceExchange {
     private let loop: any EventLoop
 
     init(_ client: ClientConnection, loop: any EventLoop, requestID: ByteBuffer, rest: Rest) {
+        bodyDeadline = .now() + TimeAmount(client.core.configuration.timeouts.upload)
         self.client = NIOLoopBound(client, eventLoop: loop)
         self.loop = loop
         self.requestID = requestID
@@ -136,7 +139,7 @@ extension ClientConnection {
         let exchange = ServiceExchange(self, loop: loop.loop, requestID: identity.requestID, rest: rest)
         received.moveReaderIndex(forwardBy: head.length)
         phase = .service(exchange)
-        ownDeadline = .now() + TimeAmount(core.configuration.timeouts.body)
+        awaitBody(of: exchange)
         if case .none = rest {
             exchange.body.finish(.success(()))
             ownDeadline = .now() + TimeAmount(core.configuration.timeouts.total)
@@ -202,9 +205,14 @@ extension ClientConnection {
         }
     }
 
+    /// For its next piece, as long as all of it may take.
+    private func awaitBody(of exchange: ServiceExchange) {
+        ownDeadline = min(.now() + TimeAmount(core.configuration.timeouts.body), exchange.bodyDeadline)
+    }
+
     private func feed(_ exchange: ServiceExchange, _ piece: [UInt8]) {
         if exchange.body.feed(piece) {
-            ownDeadline = .now() + TimeAmount(core.configuration.timeouts.body)
+            awaitBody(of: exchange)
         } else {
             exchange.isFull = true
             setReading(false)
@@ -216,7 +224,8 @@ extension ClientConnection {
     func serviceWantsMore() {
         guard case .service(let exchange) = phase, exchange.isFull else { return }
         exchange.isFull = false
-        ownDeadline = .now() + TimeAmount(core.configuration.timeouts.body)
+        // What has come as a whole is waited for no more; the service takes the time it needs.
+        if case .none = exchange.rest {} else { awaitBody(of: exchange) }
         setReading(true)
         process()
     }
@@ -292,6 +301,7 @@ extension ClientConnection {
     private func leaveBody(_ exchange: ServiceExchange) {
         if case .none = exchange.rest { return }
         closesAfterAnswer = true
+        exchange.rest = .none
         exchange.body.finish(.failure(ServiceClientGone()))
     }
 

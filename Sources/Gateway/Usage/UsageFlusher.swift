@@ -42,7 +42,7 @@ struct UsageFlusher: Sendable {
             }
             let lost = journal.takeLost()
             if lost > 0 {
-                Counter(label: "martlet_gateway_usage_lost_total").increment(by: lost)
+                Self.count(lost: lost)
                 log.error(
                     "requests could not be written into the usage journal; make room on its disk",
                     metadata: ["requests": "\(lost)", "folder": "\(journal.folder)"])
@@ -50,6 +50,8 @@ struct UsageFlusher: Sendable {
             try? await Task.sleep(for: Self.interval)
         }
     }
+
+    static func count(lost: Int) { Counter(label: "martlet_gateway_usage_lost_total").increment(by: lost) }
 
     /// Brings all that is finished to the ledger.
     func flush(_ journal: UsageJournal) async throws {

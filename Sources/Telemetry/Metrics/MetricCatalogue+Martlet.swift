@@ -1,6 +1,6 @@
 extension MetricCatalogue {
     /// Every metric of Martlet's own processes, each with the labels that it is recorded with.
-    package static let martlet = MetricCatalogue(scheduler + worker + own)
+    package static let martlet = MetricCatalogue(scheduler + worker + gateway + own)
 
     private static let scheduler: [MetricDefinition] = [
         .counter(
@@ -37,6 +37,42 @@ extension MetricCatalogue {
             buckets: MetricDefinition.durationBuckets),
         .histogram(
             "martlet_worker_queue_wait_seconds", "From a task's dispatch to its claim.", labels: ["pool"]),
+    ]
+
+    private static let version = ["model", "version"]
+    private static let served = version + ["endpoint"]
+
+    private static let gateway: [MetricDefinition] = [
+        .counter(
+            "martlet_gateway_requests_total", "Requests that were passed on and have ended.",
+            labels: served + ["outcome"]),
+        .counter(
+            "martlet_gateway_refused_requests_total", "Requests that were answered with an error here.",
+            labels: ["reason"]),
+        .histogram(
+            "martlet_gateway_request_duration_seconds", "From a request's arrival to its end.", labels: served,
+            buckets: MetricDefinition.answerBuckets),
+        .histogram(
+            "martlet_gateway_first_byte_seconds", "From sending a request on to the first byte of its answer.",
+            labels: served, buckets: MetricDefinition.answerBuckets),
+        .histogram(
+            "martlet_gateway_queue_seconds", "From a request's arrival to its place at a replica.", labels: served,
+            buckets: MetricDefinition.answerBuckets),
+        .counter(
+            "martlet_gateway_tokens_total", "Tokens of prompts and answers, as counted by the model servers.",
+            labels: version + ["kind"]),
+        .gauge("martlet_gateway_inflight_requests", "Requests that have their place at a replica.", labels: version),
+        .gauge("martlet_gateway_waiting_requests", "Requests that wait for a place, batches aside.", labels: version),
+        .gauge("martlet_gateway_places", "Requests that the replicas are sent at the same time.", labels: version),
+        .gauge("martlet_gateway_connections", "Connections of clients."),
+        .counter("martlet_gateway_hedged_answers_total", "Answers that came from the second replica that was asked."),
+        .counter(
+            "martlet_gateway_preempted_requests_total", "Requests of batches that made room for others and wait again."),
+        .counter("martlet_gateway_joined_requests_total", "Requests whose prompts went out in one call."),
+        .counter("martlet_gateway_shared_answers_total", "Requests answered by the call of an equal one."),
+        .counter("martlet_gateway_cached_answers_total", "Requests answered from the cache."),
+        .counter(
+            "martlet_gateway_usage_lost_total", "Requests whose use is not counted, as the journal had no room."),
     ]
 
     /// The registry's own.

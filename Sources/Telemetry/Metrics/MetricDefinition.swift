@@ -33,6 +33,10 @@ package struct MetricDefinition: Hashable, Sendable {
     package static let latencyBuckets = [
         0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
     ]
+    /// Seconds, for answers of models: 1 ms to 10 min.
+    package static let answerBuckets: [Double] = [
+        0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600,
+    ]
     /// Seconds, for stages: 10 ms to 4 h.
     package static let durationBuckets: [Double] = [
         0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 14_400,

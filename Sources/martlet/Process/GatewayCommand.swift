@@ -35,6 +35,15 @@ struct GatewayCommand: AsyncParsableCommand {
             if settings.gateway.hedgeAfter > 0 { configuration.timeouts.hedge = .seconds(settings.gateway.hedgeAfter) }
             configuration.coalescing = CoalescingMode(settings.gateway.coalescing)
             configuration.requiresKeys = settings.gateway.keys == .required
+            let files = OpenFiles.raise()
+            // A client's own, and one to a replica; what is open besides is little.
+            let connections = max(1, min(configuration.limits.connections, (files - 256) / 2))
+            if connections < configuration.limits.connections {
+                logger.notice(
+                    "the limit of open files bounds the clients' connections; raise it with ulimit -n",
+                    metadata: ["files": "\(files)", "connections": "\(connections)"])
+                configuration.limits.connections = connections
+            }
             let services = Services(configuration: settings, name: "martlet gateway", logger: logger)
             let ledger = try services.ledger(connections: 3)
             let coordinator = try services.coordinator()

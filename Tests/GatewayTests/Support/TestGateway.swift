@@ -40,6 +40,9 @@ enum TestGateway {
             + "Content-Length: \(body.utf8.count)\r\n\r\n\(body)"
     }
 
+    static let plain = #"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#
+    /// Whose answer others may share.
+    static let deterministic = #"{"model":"m","temperature":0,"messages":[{"role":"user","content":"hi"}]}"#
     static let stream = #"{"model":"m","stream":true,"messages":[{"role":"user","content":"hi"}]}"#
     static let answer =
         #"{"id":"1","choices":[{"message":{"content":"Hello"}}],"usage":{"prompt_tokens":3,"completion_tokens":2}}"#
