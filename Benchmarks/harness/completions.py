@@ -140,14 +140,14 @@ async def closed_loop(opened, target, bodies, width):
     return replies, time.monotonic() - began
 
 
-async def ask_for(opened, target, bodies, width, seconds):
-    """Asks for a while, so many at a time and from the beginning again; the replies."""
+async def ask_for(opened, target, bodies, width, seconds, until=None):
+    """Asks for a while, so many at a time and from the beginning again, or until an event is set; the replies."""
     replies = []
     rest = itertools.cycle(bodies)
     end = time.monotonic() + seconds
 
     async def client():
-        while time.monotonic() < end:
+        while time.monotonic() < end and not (until and until.is_set()):
             replies.append(await ask(opened, target, next(rest)))
 
     await asyncio.gather(*(client() for _ in range(width)))

@@ -55,7 +55,9 @@ import Testing
         for timer in [series.duration, series.firstByte, series.queued] { timer.recordMilliseconds(30) }
         metrics.connected(2)
         metrics.connected(-1)
-        metrics.load(of: deployment, (inFlight: 3, waiting: 2, places: 9))
+        metrics.load(
+            of: deployment,
+            Admission.Load(inFlight: 3, waiting: 2, places: 9, batchesWaiting: 5, batchShare: 0.25))
         metrics.refuse(.noKey)
         let coalescing = Coalescing(mode: .off)
         for counter in [coalescing.joined, coalescing.shared, coalescing.cached] { counter.increment() }

@@ -455,15 +455,27 @@ final class Admission: Sendable {
         state.withLock { $0.pools[deployment].queue.count + $0.pools[deployment].batchQueue.count > 0 }
     }
 
-    /// What runs and waits of one version, and how many places there are.
-    func load(of deployment: Int) -> (inFlight: Int, waiting: Int, places: Int) {
+    /// What there is of one version.
+    struct Load {
+        /// Requests that have a place, and those that wait for one, batches aside.
+        var inFlight: Int
+        var waiting: Int
+        var places: Int
+        /// Requests of batches that wait.
+        var batchesWaiting: Int
+        /// Of batches beside others, on average: as many as these do not notice.
+        var batchShare: Double
+    }
+
+    func load(of deployment: Int) -> Load {
         let now = clock()
         return state.withLock { state in
-            let places = state.pools[deployment].places
-            return (
-                places.reduce(0) { $0 + $1.inFlight }, state.pools[deployment].queue.count,
-                places.reduce(0) { $0 + ($1.isLeaving ? 0 : $1.places(now)) }
-            )
+            let pool = state.pools[deployment]
+            let places = pool.places.filter { !$0.isLeaving }
+            return Load(
+                inFlight: pool.places.reduce(0) { $0 + $1.inFlight }, waiting: pool.queue.count,
+                places: places.reduce(0) { $0 + $1.places(now) }, batchesWaiting: pool.batchQueue.count,
+                batchShare: places.reduce(0) { $0 + $1.share.value })
         }
     }
 

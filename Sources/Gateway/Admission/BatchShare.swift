@@ -6,17 +6,26 @@ import NIOCore
 /// compared. What engines of all sizes bear is so different that no fixed part would do: a GPU has room for hundreds, on two
 /// cores one at a time is felt, and less than one is one with a rest after it.
 struct BatchShare: Equatable, Sendable {
-    fileprivate struct Sum: Equatable {
-        var seconds = 0.0
-        var tokens = 0
-        var count = 0
+    /// What tokens took in the answers of a turn, in seconds.
+    fileprivate struct Times: Equatable {
+        var perToken: [Double] = []
+    }
+
+    /// How much slower tokens may get: on average, and in the tenth of the answers that are the slowest.
+    private struct Slowdown {
+        var average: Double
+        var slow: Double
     }
 
     static let turn = TimeAmount.seconds(10)
-    /// How much slower a token may get.
-    static let tolerance = 1.05
+    /// As long as it is no more than that, batches get twice as much.
+    private static let unnoticed = Slowdown(average: 1.03, slow: 1.06)
+    /// Where it is more than that, half as much.
+    private static let tolerable = Slowdown(average: 1.05, slow: 1.1)
     /// Answers in each turn below which nothing is concluded.
     static let fewest = 5
+    /// Answers that are remembered of a turn.
+    private static let most = 1_000
     /// From one in eight of the time on.
     private static let lowest = -3
     private static let shortestRest = TimeAmount.minutes(2)
@@ -24,11 +33,14 @@ struct BatchShare: Equatable, Sendable {
 
     /// A power of two: so many at the same time; below 0, one for that part of the time.
     private(set) var level = -2
-    private var beside = Sum()
-    private var alone = Sum()
+    private var beside = Times()
+    private var alone = Times()
     private var pair: UInt64 = 0
     private var restsUntil = NIODeadline.uptimeNanoseconds(0)
     private var rest = BatchShare.shortestRest
+
+    /// Requests of batches at the same time beside others, on average.
+    var value: Double { level < 0 ? 1 / Double(1 << -level) : Double(1 << level) }
 
     /// At the same time.
     var limit: Int { level > 0 ? 1 << level : 1 }
@@ -50,8 +62,12 @@ struct BatchShare: Equatable, Sendable {
         conclude(end, most: most)
         // One that reaches into both says nothing of either.
         guard tokens > 0, Self.index(start) == Self.index(end), end >= restsUntil else { return }
-        let seconds = Double((end - start).nanoseconds) / 1e9
-        if Self.index(end) % 2 == 1 { beside.add(seconds, tokens) } else { alone.add(seconds, tokens) }
+        let perToken = Double((end - start).nanoseconds) / 1e9 / Double(tokens)
+        if Self.index(end) % 2 == 1 {
+            if beside.perToken.count < Self.most { beside.perToken.append(perToken) }
+        } else if alone.perToken.count < Self.most {
+            alone.perToken.append(perToken)
+        }
     }
 
     /// At the end of two turns.
@@ -59,10 +75,13 @@ struct BatchShare: Equatable, Sendable {
         let current = Self.index(now) / 2
         guard current != pair else { return }
         pair = current
-        defer { (beside, alone) = (Sum(), Sum()) }
-        guard beside.count >= Self.fewest, alone.count >= Self.fewest else { return }
-        if beside.perToken <= Self.tolerance * alone.perToken {
+        defer { (beside, alone) = (Times(), Times()) }
+        guard min(beside.perToken.count, alone.perToken.count) >= Self.fewest else { return }
+        let (average, slow) = (beside.average / alone.average, beside.slow / alone.slow)
+        if average <= Self.unnoticed.average, slow <= Self.unnoticed.slow {
             if limit < most || level < 0 { level += 1 }
+            rest = Self.shortestRest
+        } else if average <= Self.tolerable.average, slow <= Self.tolerable.slow {
             rest = Self.shortestRest
         } else if level > Self.lowest {
             level -= 1
@@ -76,12 +95,12 @@ struct BatchShare: Equatable, Sendable {
     private static func index(_ now: NIODeadline) -> UInt64 { now.uptimeNanoseconds / UInt64(turn.nanoseconds) }
 }
 
-extension BatchShare.Sum {
-    fileprivate mutating func add(_ seconds: Double, _ tokens: Int) {
-        self.seconds += seconds
-        self.tokens += tokens
-        count += 1
-    }
+extension BatchShare.Times {
+    fileprivate var average: Double { perToken.reduce(0, +) / Double(max(1, perToken.count)) }
 
-    fileprivate var perToken: Double { seconds / Double(max(1, tokens)) }
+    /// What the slowest tenth of the answers took at least.
+    fileprivate var slow: Double {
+        guard !perToken.isEmpty else { return 0 }
+        return perToken.sorted()[(perToken.count * 9 - 1) / 10]
+    }
 }

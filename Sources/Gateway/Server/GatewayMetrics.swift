@@ -50,13 +50,13 @@ final class GatewayMetrics: Sendable {
     }
 
     /// What runs and waits of a version.
-    func load(
-        of deployment: ModelTable.Deployment, _ load: (inFlight: Int, waiting: Int, places: Int)
-    ) {
+    func load(of deployment: ModelTable.Deployment, _ load: Admission.Load) {
         let labels = [("model", deployment.model), ("version", deployment.version)]
         Gauge(label: "martlet_gateway_inflight_requests", dimensions: labels).record(load.inFlight)
         Gauge(label: "martlet_gateway_waiting_requests", dimensions: labels).record(load.waiting)
         Gauge(label: "martlet_gateway_places", dimensions: labels).record(load.places)
+        Gauge(label: "martlet_gateway_batch_waiting_requests", dimensions: labels).record(load.batchesWaiting)
+        Gauge(label: "martlet_gateway_batch_share", dimensions: labels).record(load.batchShare)
     }
 
     /// Versions and endpoints that were asked for.

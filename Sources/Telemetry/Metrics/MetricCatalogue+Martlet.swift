@@ -64,6 +64,13 @@ extension MetricCatalogue {
         .gauge("martlet_gateway_inflight_requests", "Requests that have their place at a replica.", labels: version),
         .gauge("martlet_gateway_waiting_requests", "Requests that wait for a place, batches aside.", labels: version),
         .gauge("martlet_gateway_places", "Requests that the replicas are sent at the same time.", labels: version),
+        .gauge(
+            "martlet_gateway_batch_waiting_requests", "Requests of batches that wait for what is left over.",
+            labels: version),
+        .gauge(
+            "martlet_gateway_batch_share",
+            "Requests of batches at the same time beside others, on average: as many as these do not notice.",
+            labels: version),
         .gauge("martlet_gateway_connections", "Connections of clients."),
         .counter("martlet_gateway_hedged_answers_total", "Answers that came from the second replica that was asked."),
         .counter(
