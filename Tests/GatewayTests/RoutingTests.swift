@@ -344,6 +344,41 @@ import Testing
         #expect(all == 8)
     }
 
+    @Test func batchesJoinOthersOfTheirsOnlyWhereNobodyElseIs() throws {
+        let body = #"{"model":"m","prompt":"x","max_tokens":4}"#
+        let inspection = try Array(body.utf8).withUnsafeBytes { try BodyInspection($0, maximumDepth: 8) }
+        var ask = Self.batchAsk()
+        ask.joint = JointKey(
+            .completions, inspection, ByteBuffer(string: body), deployment: 0, key: 9, loop: 7, isBatch: true,
+            isJoining: true)
+        #expect(ask.joint != nil)
+        for (isAlone, joined) in [(false, 0), (true, 15)] {
+            let clock = Clock(Self.batches)
+            let (admission, _) = Self.admission(1, limit: 16, clock: clock)
+            let other = Self.take(admission, Self.ask())
+            // The first one has its place beside the other, the rest wait.
+            let waiter = CountingWaiter()
+            var grant: Admission.Grant?
+            for index in 0..<40 {
+                guard case .granted(let granted) = admission.admit(ask, waiter: { waiter }) else { continue }
+                #expect(index == 0)
+                grant = granted
+            }
+            #expect(grant != nil && !admission.isWaiting(0))
+            if isAlone, let other, let first = grant {
+                for held in [other, first] { admission.release(held, .success) }
+                clock.set(Self.batches + 30)
+                admission.tick()
+                #expect(waiter.count == 12 && admission.isWaiting(0))
+                // The first one began when the other had just gone.
+                grant = waiter.grants.withLock { $0.last }
+            }
+            let answers = grant?.answers ?? 0
+            let taken = admission.gather(ask, limit: 15, tokens: 1_000_000, charging: &grant) { _ in true }
+            #expect(taken.count == joined && grant?.answers == answers + joined)
+        }
+    }
+
     @Test func besideOthersBatchesRest() {
         let clock = Clock(Self.batches)
         let (admission, _) = Self.admission(1, limit: 16, clock: clock)

@@ -167,6 +167,18 @@ final class Admission: Sendable {
             return min(1 << min(seconds - 1, 20), mostOfBatches(now))
         }
 
+        /// How many requests may join one of a batch that has its place here.
+        func roomToJoin(_ number: UInt64, _ now: NIODeadline) -> Int {
+            guard let run = batches.first(where: { $0.number == number }), run.kind == .idle else { return 0 }
+            let places = idlePlaces(now)
+            return places == mostOfBatches(now) ? .max : max(0, places - answers)
+        }
+
+        /// Whether batches have as much as they get, and nobody else is there.
+        func isFullOfBatches(_ now: NIODeadline) -> Bool {
+            inFlight == batches.count && batches.count >= mostOfBatches(now)
+        }
+
         func hasRoom(_ now: NIODeadline, for ask: Ask) -> Bool {
             ask.isBatch && !ask.isDue ? spare(now) != nil : hasRoom(now)
         }
@@ -426,8 +438,17 @@ final class Admission: Sendable {
     func gather(
         _ ask: Ask, limit: Int, tokens: Int, charging grant: inout Grant?, _ isWanted: @Sendable (JointKey) -> Bool
     ) -> [any Waiter] {
+        let now = clock()
         let (waiters, charged) = state.withLock { [grant] state in
             @Sendable func fits(_ waiting: Waiting) -> Bool { waiting.ask.joint.map(isWanted) ?? false }
+            let index = grant.flatMap { grant in
+                state.pools[ask.deployment].places.firstIndex { $0.replica === grant.replica }
+            }
+            var limit = limit
+            // What a batch joins takes as much as if each were asked alone.
+            if ask.isBatch, let index, let number = grant?.number {
+                limit = min(limit, state.pools[ask.deployment].places[index].roomToJoin(number, now))
+            }
             let taken =
                 ask.isBatch
                 ? state.pools[ask.deployment].batchQueue.take(
@@ -435,9 +456,7 @@ final class Admission: Sendable {
                 : state.pools[ask.deployment].queue.take(
                     key: ask.key, level: ask.level, limit: limit, cost: tokens, where: fits)
             var grant = grant
-            if let replica = grant?.replica,
-                let index = state.pools[ask.deployment].places.firstIndex(where: { $0.replica === replica })
-            {
+            if let index {
                 for entry in taken {
                     grant?.cost += entry.cost
                     grant?.answers += entry.element.ask.answers
@@ -452,7 +471,12 @@ final class Admission: Sendable {
 
     /// Whether anything waits for a version.
     func isWaiting(_ deployment: Int) -> Bool {
-        state.withLock { $0.pools[deployment].queue.count + $0.pools[deployment].batchQueue.count > 0 }
+        let now = clock()
+        return state.withLock { state in
+            let pool = state.pools[deployment]
+            // Batches that wait for others to leave something over say nothing of what the replicas could do.
+            return pool.queue.count > 0 || pool.batchQueue.count > 0 && pool.places.contains { $0.isFullOfBatches(now) }
+        }
     }
 
     /// What there is of one version.
