@@ -70,4 +70,26 @@ extension Coordinator {
                 inFlight: values[4])
         }
     }
+
+    /// Notes for which model servers a gateway works besides batches, and tells for which the others do.
+    /// - Parameters:
+    ///   - servers: their addresses.
+    ///   - validity: of a note.
+    package func shareBusy(
+        _ servers: [String], gateway: String, validity: Duration, timeout: Duration
+    ) async throws -> Set<String> {
+        let (seconds, attoseconds) = validity.components
+        let milliseconds = Int(seconds) * 1_000 + Int(attoseconds / 1_000_000_000_000_000)
+        let reply = try await redis.pipeline(
+            [
+                Scripts.busy.command(
+                    keys: [keys.busy],
+                    arguments: [.string(gateway), .integer(milliseconds)] + servers.map { .string($0) })
+            ], timeout: timeout
+        ).first?.get()
+        guard let busy = reply?.array?.map(\.string) as? [String] else {
+            throw CoordinationError.unexpectedReply(script: "busy", reply: "\(String(describing: reply))")
+        }
+        return Set(busy)
+    }
 }

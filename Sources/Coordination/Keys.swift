@@ -22,6 +22,8 @@ package struct Keys: Sendable {
     var pools: String { prefix + "pools" }
     func log(_ id: TaskID, attempt: Int) -> String { prefix + "log:" + id.description + "/" + String(attempt) }
     func limits(_ key: Int, minute: Int) -> String { prefix + "limits:" + String(key) + ":" + String(minute) }
+    /// Hash: when gateways worked for model servers last.
+    var busy: String { prefix + "busy" }
     func running(_ key: Int) -> String { prefix + "limits:" + String(key) + ":running" }
 
     /// Channel: something about a run changed.

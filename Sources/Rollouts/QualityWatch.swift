@@ -12,6 +12,8 @@ package final class QualityWatch: Sendable {
         var isLoaded = true
         /// Probes that failed one after another.
         var failures = 0
+        /// Looks at which the candidate's engine still had to start.
+        var awaited = 0
         /// Whether one is under way.
         var isBusy = false
     }
@@ -31,6 +33,8 @@ package final class QualityWatch: Sendable {
 
     /// After so many failures the rollout is judged without.
     private static let patience = 60
+    /// An engine takes its time to start, for so many looks.
+    private static let startPatience = 1_200
 
     package init(
         ledger: Ledger, mlflow: MLflowClient, prompts: @escaping Prompts, probe: QualityProbe, logger: Logger
@@ -74,10 +78,16 @@ package final class QualityWatch: Sendable {
 
     private func ask(_ rollout: Rollout, _ number: Int, _ example: HeldOutPrompts.Example) async {
         do {
-            // An engine takes its time to start: that is no failure.
+            // That it starts is no failure.
             if try await probe.isAwaited(rollout) {
-                known.withLock { $0[rollout.id]?.isBusy = false }
-                return
+                let isEarly = known.withLock { known in
+                    known[rollout.id]?.awaited += 1
+                    return (known[rollout.id]?.awaited ?? 0) <= Self.startPatience
+                }
+                if isEarly {
+                    known.withLock { $0[rollout.id]?.isBusy = false }
+                    return
+                }
             }
             async let new = probe.loss(of: example, model: rollout.model, version: rollout.candidate)
             async let old = probe.loss(of: example, model: rollout.model, version: rollout.baseline)

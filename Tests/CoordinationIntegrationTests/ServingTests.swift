@@ -33,6 +33,24 @@ import Testing
         }
     }
 
+    @Test(.timeLimit(.minutes(1)))
+    func gatewaysSeeForWhomTheOthersWork() async throws {
+        try await withCoordinator { coordinator, _ in
+            func share(
+                _ gateway: String, _ servers: [String], validity: Duration = .seconds(30)
+            ) async throws -> Set<String> {
+                try await coordinator.shareBusy(
+                    servers, gateway: gateway, validity: validity, timeout: .seconds(2))
+            }
+            #expect(try await share("a", ["10.0.0.1:1", "[::1]:2"]).isEmpty)
+            #expect(try await share("b", ["10.0.0.1:1"]) == ["10.0.0.1:1", "[::1]:2"])
+            #expect(try await share("a", []) == ["10.0.0.1:1"])
+            // What was noted long ago is forgotten.
+            while try await !share("c", [], validity: .milliseconds(1)).isEmpty {}
+            #expect(try await share("c", []).isEmpty)
+        }
+    }
+
     private static func replica(_ id: String, state: ReplicaRecord.State = .ready) -> ReplicaRecord {
         ReplicaRecord(
             id: id, model: "m", version: "7", aliases: ["champion"], host: "10.0.0.1", port: 8_000, servedName: "m:7",

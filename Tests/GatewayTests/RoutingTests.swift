@@ -88,7 +88,9 @@ import Testing
             for index in 0..<count {
                 let begin = start + Double(turn * 10 + index)
                 let seconds = 0.5 * (turn == 1 ? slowdown : 1)
-                share.served(from: moment(begin), to: moment(begin + seconds), tokens: 10, most: 16)
+                if turn == 1 { share.began(moment(begin)) }
+                share.served(
+                    from: moment(begin), to: moment(begin + seconds), tokens: 10, isAlone: turn == 0, most: 16)
             }
         }
         start += 20
@@ -126,13 +128,12 @@ import Testing
             vllm:num_requests_waiting{engine="0",model_name="m"} 3.0
             vllm:num_requests_waiting{engine="1",model_name="m"} 4.0
             vllm:num_requests_waiting_by_reason{engine="0"} 9.0
-            vllm:num_requests_running{engine="0",model_name="m"} 12.0
             vllm:kv_cache_usage_perc{engine="0",model_name="m"} 0.25
             vllm:kv_cache_usage_perc{engine="1",model_name="m"} 0.5
             vllm:num_preemptions_total{engine="0",model_name="m"} 2.0
             """
         let load = try #require(ConcurrencyLimit.Load(prometheus: Array(text.utf8)))
-        #expect(load == ConcurrencyLimit.Load(running: 12, waiting: 7, cache: 0.5, preemptions: 2))
+        #expect(load == ConcurrencyLimit.Load(waiting: 7, cache: 0.5, preemptions: 2))
         #expect(ConcurrencyLimit.Load(prometheus: Array("other 1\n{}".utf8)) == nil)
     }
 
@@ -303,10 +304,8 @@ import Testing
         var preempted: [UInt64] { numbers.withLock { $0 } }
     }
 
-    private static func load(
-        running: Double = 0, waiting: Double = 0, cache: Double = 0.1
-    ) -> ConcurrencyLimit.Load {
-        ConcurrencyLimit.Load(running: running, waiting: waiting, cache: cache, preemptions: 0)
+    private static func load(waiting: Double = 0, cache: Double = 0.1) -> ConcurrencyLimit.Load {
+        ConcurrencyLimit.Load(waiting: waiting, cache: cache, preemptions: 0)
     }
 
     /// No turn of the batches' beside others.
@@ -395,25 +394,44 @@ import Testing
     }
 
     @Test func batchesMakeRoomForOtherGatewaysClients() {
-        let (admission, replicas) = Self.admission(1, limit: 16, clock: Clock(Self.others))
+        let clock = Clock(Self.others)
+        let (admission, replicas) = Self.admission(2, limit: 4, clock: clock)
+        let waiter = CountingWaiter()
+        var held: [Admission.Grant] = []
+        while case .granted(let grant) = admission.admit(Self.batchAsk(), waiter: { waiter }) { held.append(grant) }
+        #expect(held.count == 6 && admission.busyReplicas().isEmpty)
+        admission.othersWork(for: [replicas[1].address, "10.0.0.1:1"])
+        #expect(waiter.preempted == held.filter { $0.replica.id == 1 }.map(\.number) && waiter.preempted.count == 3)
+        // It works for others now, or did a moment ago; that is told on.
+        for grant in held where grant.replica.id == 1 { admission.release(grant, .unknown) }
+        #expect(admission.busyReplicas() == [replicas[1].address])
+        clock.set(Self.others + 0.6)
+        #expect(admission.busyReplicas().isEmpty)
+    }
+
+    @Test func whoFindsNoPlaceClearsBatchesAway() {
+        let (admission, _) = Self.admission(1, limit: 1, clock: Clock(Self.others))
+        let waiter = CountingWaiter()
+        guard case .granted(let grant) = admission.admit(Self.batchAsk(), waiter: { waiter }),
+            case .waiting = admission.admit(Self.ask(), waiter: { waiter })
+        else {
+            Issue.record("there is one place")
+            return
+        }
+        #expect(waiter.preempted == [grant.number] && waiter.count == 0)
+        admission.release(grant, .unknown)
+        #expect(waiter.count == 1)
+    }
+
+    @Test func whatWasClearedAwayOftenStays() {
+        let (admission, _) = Self.admission(1, limit: 16, clock: Clock(Self.others))
         let waiter = CountingWaiter()
         var ask = Self.batchAsk()
-        ask.answers = 4
-        var held: [Admission.Grant] = []
-        for _ in 0..<3 {
-            guard case .granted(let grant) = admission.admit(ask, waiter: { waiter }) else { break }
-            held.append(grant)
-        }
-        #expect(held.count == 3)
-        // What it runs is what this gateway sent.
-        admission.probed(replicas[0], isUp: true, load: Self.load(running: 12))
-        #expect(waiter.preempted.isEmpty)
-        // Also when some of it has ended since.
-        admission.release(held[0], .success)
-        admission.probed(replicas[0], isUp: true, load: Self.load(running: 12))
-        #expect(waiter.preempted.isEmpty)
-        admission.probed(replicas[0], isUp: true, load: Self.load(running: 9))
-        #expect(waiter.preempted == held.dropFirst().map(\.number))
+        ask.preemptions = 3
+        for _ in 0..<6 { _ = admission.admit(ask) { waiter } }
+        #expect(Self.take(admission, Self.ask()) != nil)
+        // A quarter of the places at most.
+        #expect(waiter.preempted.count == 2)
     }
 
     @Test func batchesTakeWhatIsLeft() {

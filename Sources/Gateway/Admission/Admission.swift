@@ -16,6 +16,8 @@ final class Admission: Sendable {
         let isBatch: Bool
         /// A batch's own; 0 for anybody else's.
         let number: UInt64
+        /// Whether it shows if a replica answers again.
+        let isTrial: Bool
     }
 
     /// What a request asks for.
@@ -34,6 +36,8 @@ final class Admission: Sendable {
         var isBatch = false
         /// Whether it is a batch's that has waited for long enough to take any place.
         var isDue = false
+        /// How often it had to give a place back.
+        var preemptions = 0
         /// What it has in common with others.
         var joint: JointKey?
         /// Replicas that failed for this request already.
@@ -78,7 +82,7 @@ final class Admission: Sendable {
         }
 
         let number: UInt64
-        let kind: Kind
+        var kind: Kind
         let start: NIODeadline
         let waiter: any Waiter
         /// Whether it was told to give its place back.
@@ -89,9 +93,8 @@ final class Admission: Sendable {
         let replica: Replica
         var inFlight = 0
         var tokens = 0
-        /// What runs here, counted as the replica does, and the most of it since the last look at it.
+        /// What runs here, counted as the replica does.
         var answers = 0
-        var mostAnswers = 0
         /// Of all that runs here, what belongs to batches; the last one began last.
         var batches: [BatchRun] = []
         /// What batches may take beside the others.
@@ -120,7 +123,6 @@ final class Admission: Sendable {
         mutating func charge(_ cost: Int, answers: Int) {
             tokens += cost
             self.answers += answers
-            mostAnswers = max(mostAnswers, self.answers)
         }
 
         func places(_ now: NIODeadline) -> Int {
@@ -146,12 +148,26 @@ final class Admission: Sendable {
         func spare(_ now: NIODeadline) -> BatchRun.Kind? {
             guard hasRoom(now), batches.count < mostOfBatches(now) else { return nil }
             if let load, load.waiting > 0 || load.cache > Self.spareCache { return nil }
-            if batches.count < idlePlaces(now) { return .idle }
-            let isFree =
-                share.isOn(now) && now >= besideFrom
-                && batches.count { $0.kind == .beside } < min(share.limit, mostBeside(now))
+            let idle = idlePlaces(now)
+            // What one of them joined counts, until there is room for whatever it may be.
+            if idle == mostOfBatches(now) || answers < idle { return .idle }
+            let isFree = share.isOn(now) && now >= besideFrom && beside < min(share.limit, mostBeside(now))
             return isFree ? .beside : nil
         }
+
+        private var beside: Int { batches.count { $0.kind == .beside } }
+
+        /// A request of a batch begins.
+        mutating func beginBatch(_ ask: Ask, _ number: UInt64, _ now: NIODeadline, _ waiter: any Waiter) {
+            var kind = ask.isDue ? BatchRun.Kind.due : spare(now) ?? .due
+            // It would never end where somebody always comes before it does.
+            if kind == .idle, ask.preemptions >= Self.patience, beside < mostBeside(now) { kind = .beside }
+            if kind == .beside { share.began(now) }
+            batches.append(BatchRun(number: number, kind: kind, start: now, waiter: waiter))
+        }
+
+        /// So often a request of a batch makes room; then it stays.
+        private static let patience = 3
 
         func mostBeside(_ now: NIODeadline) -> Int { max(1, places(now) / 4) }
 
@@ -184,15 +200,24 @@ final class Admission: Sendable {
         }
 
         /// Somebody who is no batch has come: what began only because nobody was there goes, the youngest first.
+        /// - Parameter needsRoom: whether there is none, so that nothing may stay.
         /// - Returns: whom to tell.
-        mutating func preempt(_ now: NIODeadline) -> [(any Waiter, UInt64)] {
+        mutating func preempt(_ now: NIODeadline, needsRoom: Bool = false) -> [(any Waiter, UInt64)] {
             othersUntil = now
             guard !batches.isEmpty else { return [] }
-            let idle = batches.indices.filter { batches[$0].kind == .idle && !batches[$0].isPreempted }
-            return idle.dropFirst(min(share.leeway, mostBeside(now))).map { index in
-                batches[index].isPreempted = true
-                return (batches[index].waiter, batches[index].number)
+            var left = needsRoom ? 0 : max(0, min(share.leeway, mostBeside(now)) - beside)
+            var told: [(any Waiter, UInt64)] = []
+            for index in batches.indices where batches[index].kind == .idle && !batches[index].isPreempted {
+                if left > 0 {
+                    left -= 1
+                    batches[index].kind = .beside
+                    share.began(now)
+                } else {
+                    batches[index].isPreempted = true
+                    told.append((batches[index].waiter, batches[index].number))
+                }
             }
+            return told
         }
 
         /// A batch's request has ended.
@@ -278,10 +303,15 @@ final class Admission: Sendable {
         return telling { state in
             let pool = ask.deployment
             guard state.pools[pool].places.contains(where: { !$0.isLeaving }) else { return .noReplica }
-            state.pools[pool].retries.requested()
+            if ask.preemptions == 0 { state.pools[pool].retries.requested() }
             let isFree =
                 state.pools[pool].queue.count == 0 && (!ask.isBatch || state.pools[pool].batchQueue.count == 0)
             if isFree, let grant = Self.take(&state, ask, now, waiter) { return .granted(grant) }
+            if !ask.isBatch {
+                for index in state.pools[pool].places.indices where !state.pools[pool].places[index].isLeaving {
+                    state.preempted += state.pools[pool].places[index].preempt(now, needsRoom: true)
+                }
+            }
             // All of them are known to be broken: who waits would wait for nothing.
             guard state.pools[pool].places.contains(where: { $0.health.admittance(now) != .closed }) else {
                 return .noReplica
@@ -343,7 +373,8 @@ final class Admission: Sendable {
         let now = clock()
         change { state in
             let pool = grant.deployment
-            state.pools[pool].rate.add(grant.cost, now)
+            // How fast the others' queue goes.
+            if !grant.isBatch { state.pools[pool].rate.add(grant.cost, now) }
             if let index = state.pools[pool].places.firstIndex(where: { $0.replica === grant.replica }) {
                 state.pools[pool].places[index].inFlight -= 1
                 state.pools[pool].places[index].answers -= grant.answers
@@ -353,15 +384,16 @@ final class Admission: Sendable {
                     state.pools[pool].places[index].othersUntil = now
                     if let served {
                         let most = state.pools[pool].places[index].mostBeside(now)
+                        let isAlone = state.pools[pool].places[index].batches.isEmpty
                         state.pools[pool].places[index].share.served(
-                            from: served.start, to: now, tokens: served.tokens, most: most)
+                            from: served.start, to: now, tokens: served.tokens, isAlone: isAlone, most: most)
                     }
                 }
                 state.pools[pool].places[index].tokens -= grant.cost
                 switch outcome {
                 case .success: state.pools[pool].places[index].health.succeeded()
                 case .failure: state.pools[pool].places[index].health.failed(now)
-                case .unknown: state.pools[pool].places[index].health.leftOpen()
+                case .unknown: if grant.isTrial { state.pools[pool].places[index].health.leftOpen() }
                 }
                 let place = state.pools[pool].places[index]
                 if place.isLeaving, place.inFlight == 0 { state.pools[pool].places.remove(at: index) }
@@ -387,17 +419,40 @@ final class Admission: Sendable {
                 state.pools[pool].places[index].health.probed(isUp: isUp)
                 let inFlight = state.pools[pool].places[index].inFlight
                 state.pools[pool].places[index].load = load
-                if let load {
-                    state.pools[pool].places[index].limit.update(load, inFlight: inFlight)
-                    // More than this gateway ever sent it since the last look comes by another one.
-                    if load.running + load.waiting > Double(state.pools[pool].places[index].mostAnswers) {
-                        state.preempted += state.pools[pool].places[index].preempt(now)
-                    }
-                }
-                state.pools[pool].places[index].mostAnswers = state.pools[pool].places[index].answers
+                if let load { state.pools[pool].places[index].limit.update(load, inFlight: inFlight) }
                 return Self.drain(&state, pool, now)
             }
             return []
+        }
+    }
+
+    /// The addresses of replicas that work for others than batches, or did a moment ago.
+    func busyReplicas() -> [String] {
+        let now = clock()
+        return state.withLock { state in
+            state.pools.flatMap(\.places).filter {
+                $0.inFlight > $0.batches.count || now - $0.othersUntil < Self.moment
+            }.map(\.replica.address)
+        }
+    }
+
+    /// As long as others count as there that have just gone.
+    private static let moment = TimeAmount.milliseconds(500)
+
+    /// Takes that other gateways have others than batches answered by these replicas.
+    /// - Parameter addresses: of the replicas.
+    func othersWork(for addresses: Set<String>) {
+        guard !addresses.isEmpty else { return }
+        let now = clock()
+        telling { state in
+            for pool in state.pools.indices {
+                for index in state.pools[pool].places.indices
+                where addresses.contains(state.pools[pool].places[index].replica.address) {
+                    state.preempted += state.pools[pool].places[index].preempt(now)
+                    // So that a batch is due some time here too.
+                    state.pools[pool].others += 1
+                }
+            }
         }
     }
 
@@ -600,9 +655,7 @@ final class Admission: Sendable {
         if ask.isBatch {
             number = state.nextID
             state.nextID += 1
-            let kind = ask.isDue ? .due : places[chosen].spare(now) ?? .due
-            state.pools[pool].places[chosen].batches.append(
-                BatchRun(number: number, kind: kind, start: now, waiter: waiter()))
+            state.pools[pool].places[chosen].beginBatch(ask, number, now, waiter())
         } else {
             state.pools[pool].others += 1
             let told = state.pools[pool].places[chosen].preempt(now)
@@ -610,12 +663,11 @@ final class Admission: Sendable {
         }
         state.pools[pool].places[chosen].inFlight += 1
         state.pools[pool].places[chosen].charge(ask.cost, answers: ask.answers)
-        if state.pools[pool].places[chosen].health.admittance(now) == .trial {
-            state.pools[pool].places[chosen].health.tried()
-        }
+        let isTrial = state.pools[pool].places[chosen].health.admittance(now) == .trial
+        if isTrial { state.pools[pool].places[chosen].health.tried() }
         return Grant(
             replica: places[chosen].replica, deployment: pool, cost: ask.cost, answers: ask.answers,
-            isBatch: ask.isBatch, number: number)
+            isBatch: ask.isBatch, number: number, isTrial: isTrial)
     }
 
     private static func rank(_ index: Int, _ places: [Place], _ affinity: UInt64) -> UInt64 {

@@ -8,7 +8,18 @@ import NIOCore
 struct BatchShare: Equatable, Sendable {
     /// What tokens took in the answers of a turn, in seconds.
     fileprivate struct Times: Equatable {
-        var perToken: [Double] = []
+        private(set) var perToken: [Double] = []
+        private var count = 0
+
+        /// Of many, some at random.
+        mutating func add(_ seconds: Double) {
+            count += 1
+            if perToken.count < BatchShare.most {
+                perToken.append(seconds)
+            } else if case let place = Int.random(in: 0..<count), place < perToken.count {
+                perToken[place] = seconds
+            }
+        }
     }
 
     /// How much slower tokens may get: on average, and in the tenth of the answers that are the slowest.
@@ -25,7 +36,7 @@ struct BatchShare: Equatable, Sendable {
     /// Answers in each turn below which nothing is concluded.
     static let fewest = 5
     /// Answers that are remembered of a turn.
-    private static let most = 1_000
+    fileprivate static let most = 1_000
     /// From one in eight of the time on.
     private static let lowest = -3
     private static let shortestRest = TimeAmount.minutes(2)
@@ -36,6 +47,8 @@ struct BatchShare: Equatable, Sendable {
     private var beside = Times()
     private var alone = Times()
     private var pair: UInt64 = 0
+    /// Whether a batch ran in these two turns.
+    private var hasRun = false
     private var restsUntil = NIODeadline.uptimeNanoseconds(0)
     private var rest = BatchShare.shortestRest
 
@@ -56,17 +69,22 @@ struct BatchShare: Equatable, Sendable {
     /// Whether batches have their turn.
     func isOn(_ now: NIODeadline) -> Bool { now >= restsUntil && Self.index(now) % 2 == 1 }
 
+    /// A batch's request begins beside others.
+    mutating func began(_ now: NIODeadline) { if Self.index(now) / 2 == pair { hasRun = true } }
+
     /// An answer of somebody else has ended.
-    /// - Parameter most: what the limit may grow to.
-    mutating func served(from start: NIODeadline, to end: NIODeadline, tokens: Int, most: Int) {
+    /// - Parameters:
+    ///   - isAlone: whether no batch runs.
+    ///   - most: what the limit may grow to.
+    mutating func served(from start: NIODeadline, to end: NIODeadline, tokens: Int, isAlone: Bool, most: Int) {
         conclude(end, most: most)
         // One that reaches into both says nothing of either.
         guard tokens > 0, Self.index(start) == Self.index(end), end >= restsUntil else { return }
         let perToken = Double((end - start).nanoseconds) / 1e9 / Double(tokens)
         if Self.index(end) % 2 == 1 {
-            if beside.perToken.count < Self.most { beside.perToken.append(perToken) }
-        } else if alone.perToken.count < Self.most {
-            alone.perToken.append(perToken)
+            beside.add(perToken)
+        } else if isAlone {
+            alone.add(perToken)
         }
     }
 
@@ -75,11 +93,12 @@ struct BatchShare: Equatable, Sendable {
         let current = Self.index(now) / 2
         guard current != pair else { return }
         pair = current
-        defer { (beside, alone) = (Times(), Times()) }
-        guard min(beside.perToken.count, alone.perToken.count) >= Self.fewest else { return }
+        defer { (beside, alone, hasRun) = (Times(), Times(), false) }
+        while level > 0, limit > most { level -= 1 }
+        guard hasRun, min(beside.perToken.count, alone.perToken.count) >= Self.fewest else { return }
         let (average, slow) = (beside.average / alone.average, beside.slow / alone.slow)
         if average <= Self.unnoticed.average, slow <= Self.unnoticed.slow {
-            if limit < most || level < 0 { level += 1 }
+            if limit * 2 <= most || level < 0 { level += 1 }
             rest = Self.shortestRest
         } else if average <= Self.tolerable.average, slow <= Self.tolerable.slow {
             rest = Self.shortestRest

@@ -2,6 +2,7 @@ import HTTPWire
 import Logging
 import Metrics
 import NIOCore
+import Pipeline
 
 /// One call to a replica that answers several requests: equal ones, and such that differ in their prompts. Used on one
 /// event loop.
@@ -32,6 +33,8 @@ final class JointCall: UpstreamReceiver {
     private var status = 0
     private var answer = ByteBuffer()
     private var isOver = false
+    /// Whether others need its place, before it was sent.
+    private var isRecalled = false
 
     private init(_ loop: LoopState, _ grant: Admission.Grant) {
         self.loop = loop
@@ -108,10 +111,22 @@ final class JointCall: UpstreamReceiver {
     }
 
     /// Others need the place of a batch: all of them wait again.
-    func preempted(_ number: UInt64) {
-        guard !isOver, let upstream, grant?.number == number else { return }
-        upstream.abort()
-        self.upstream = nil
+    /// - Returns: whether it has this place.
+    func preempted(_ number: UInt64) -> Bool {
+        guard !isOver, grant?.number == number else { return false }
+        if let upstream {
+            // What has begun to come is nearly there.
+            guard status == 0 else { return true }
+            upstream.abort()
+            self.upstream = nil
+            waitAgain()
+        } else {
+            isRecalled = true
+        }
+        return true
+    }
+
+    private func waitAgain() {
         let members = members
         end(.unknown)
         for member in members { member.exchange.leftJointCall() }
@@ -140,6 +155,11 @@ final class JointCall: UpstreamReceiver {
     }
 
     private func send(on connection: UpstreamConnection) {
+        guard !isRecalled else {
+            loop.keep(connection)
+            waitAgain()
+            return
+        }
         upstream = connection
         for member in members { member.exchange.jointCallSent() }
         let request = prompts[0].encoded(
@@ -174,6 +194,12 @@ final class JointCall: UpstreamReceiver {
             } else {
                 giveUp(status == 501 || status == 503 ? .success : .failure)
             }
+            return
+        }
+        guard isCertain || Self.isWhole(answer) else {
+            let members = members
+            end(.failure)
+            for member in members { member.exchange.jointFailed() }
             return
         }
         guard prompts.count > 1 else {
@@ -211,6 +237,20 @@ final class JointCall: UpstreamReceiver {
             return
         }
         giveUp(isStale ? .unknown : .failure)
+    }
+
+    /// Whether an answer that only the connection ended is one.
+    private static func isWhole(_ answer: ByteBuffer) -> Bool {
+        answer.withUnsafeReadableBytes { bytes in
+            var cursor = JSONCursor(bytes)
+            do {
+                try cursor.skipValue()
+                try cursor.end()
+                return true
+            } catch {
+                return false
+            }
+        }
     }
 
     private func deliver(_ bodies: [ByteBuffer]) {

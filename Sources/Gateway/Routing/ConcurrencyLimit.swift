@@ -3,8 +3,6 @@
 struct ConcurrencyLimit: Equatable, Sendable {
     /// What the model server says of itself.
     struct Load: Equatable, Sendable {
-        /// Requests that it works on.
-        var running = 0.0
         /// Requests that it has and does not work on.
         var waiting: Double
         /// The part of its key-value cache that is in use, from 0 to 1.

@@ -42,6 +42,8 @@ struct ReplicaHealth: Equatable, Sendable {
 
     /// It could not be reached, broke off, was too late or answered that it is broken.
     mutating func failed(_ now: NIODeadline) {
+        // What was sent before it rests and fails now says nothing new.
+        if let restsUntil, now < restsUntil { return }
         failures += 1
         guard failures >= Self.failureLimit || isTried else { return }
         var rest = Self.firstRest

@@ -76,7 +76,6 @@ extension ConcurrencyLimit.Load {
     /// Reads vLLM's metrics in Prometheus's text format; the engines of one server are added up.
     /// - Returns: nil when they are not there.
     init?(prometheus bytes: [UInt8]) {
-        var running = 0.0
         var waiting: Double?
         var cache: Double?
         var preemptions: Double?
@@ -84,7 +83,6 @@ extension ConcurrencyLimit.Load {
             let text = String(decoding: line, as: UTF8.self)
             guard let value = text.split(separator: " ").last.flatMap({ Double($0) }) else { continue }
             switch text.prefix(while: { $0 != "{" && $0 != " " }) {
-            case "vllm:num_requests_running": running += value
             case "vllm:num_requests_waiting": waiting = (waiting ?? 0) + value
             case "vllm:kv_cache_usage_perc": cache = max(cache ?? 0, value)
             case "vllm:num_preemptions_total": preemptions = (preemptions ?? 0) + value
@@ -92,6 +90,6 @@ extension ConcurrencyLimit.Load {
             }
         }
         guard let waiting, let cache else { return nil }
-        self.init(running: running, waiting: waiting, cache: cache, preemptions: preemptions ?? 0)
+        self.init(waiting: waiting, cache: cache, preemptions: preemptions ?? 0)
     }
 }

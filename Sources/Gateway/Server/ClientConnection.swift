@@ -184,7 +184,8 @@ final class ClientConnection: ChannelInboundHandler {
     /// Takes no further request; closes at once where none is in hand.
     func drain() {
         closesAfterAnswer = true
-        if case .idle = phase { close() }
+        guard case .idle = phase else { return }
+        if unsentBytes == nil { close() } else { endRequest() }
     }
 
     func close() {

@@ -102,6 +102,8 @@ extension Exchange {
 
     func upstreamEnded(isCertain: Bool) {
         upstream = nil
+        var last = ByteBuffer()
+        filter?.finish(into: &last)
         if let filter {
             guard isCertain || filter.isDone else {
                 upstreamFailed(
@@ -112,11 +114,7 @@ extension Exchange {
             }
             if filter.hasFailed { isBroken = true }
         }
-        if filter != nil {
-            var out = client.allocator.buffer(capacity: 0)
-            filter?.finish(into: &out)
-            writeContent(out)
-        }
+        writeContent(last)
         if isChunked { client.writeStatic("0\r\n\r\n") }
         finish()
     }

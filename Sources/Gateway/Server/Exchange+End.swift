@@ -140,7 +140,7 @@ extension Exchange {
         switch outcome {
         case .cancelled: return
         case .ended where isFree: return
-        case .failed(let error) where slot == nil || error.status < 500: return
+        case .failed(let error) where slot == nil || attempts == 0 || error.status < 500: return
         case .ended where status >= 400 && status < 500: return
         default: break
         }

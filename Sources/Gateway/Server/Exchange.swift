@@ -31,6 +31,10 @@ final class Exchange: UpstreamReceiver {
     var attempts = 0
     /// The second try, while it has not answered.
     var hedge: Hedge?
+    /// The call that has this one's place.
+    weak var led: JointCall?
+    /// The number of a place that others need.
+    var recalled: UInt64 = 0
     /// Whether a kept connection had been closed; after that only new ones are used.
     var wasStale = false
 
@@ -129,35 +133,59 @@ final class Exchange: UpstreamReceiver {
             core.admission.release(grant, .unknown)
             return
         }
+        guard !isRecalled(grant) else {
+            core.admission.release(grant, .unknown)
+            waitAgain()
+            return
+        }
         use(grant)
     }
 
+    private func isRecalled(_ grant: Admission.Grant) -> Bool { grant.isBatch && grant.number == recalled }
+
     /// Others need the place of a batch: it waits again, if it has nothing of its answer yet.
     func preempted(_ number: UInt64) {
+        if let led, led.preempted(number) { return }
         switch phase {
-        case .joint(let call): call.preempted(number)
         case .sent:
             guard let grant, grant.number == number else { return }
             upstream?.abort()
             upstream = nil
-            self.grant = nil
-            core.admission.release(grant, .unknown)
-            attempts -= 1
-            waitAgain()
+            giveBack(grant)
+        // The place is on its way to it, or it on its way to the replica.
+        case .waiting, .connecting: recalled = number
         default: return
         }
+    }
+
+    private func giveBack(_ grant: Admission.Grant) {
+        self.grant = nil
+        core.admission.release(grant, .unknown)
+        attempts -= 1
+        waitAgain()
     }
 
     /// As if it had just come.
     func waitAgain() {
         core.metrics.preempted.increment()
-        deadline = min(total, .now() + TimeAmount(timeouts.queue))
+        ask.preemptions += 1
+        let now = NIODeadline.now()
+        // Sent later it would be too late through no fault of the replica's.
+        guard total - now > TimeAmount(timeouts.firstToken) else {
+            fail(
+                .unavailable(
+                    code: "preempted", retryAfter: retryAfter(),
+                    "requests of others took all places at '\(deployment.label)'"))
+            return
+        }
+        deadline = now + TimeAmount(timeouts.queue)
         phase = .connecting
         start()
     }
 
     func use(_ grant: Admission.Grant) {
         if let call = JointCall.begin(self, grant) {
+            led = call
             call.start()
             return
         }
@@ -175,7 +203,13 @@ final class Exchange: UpstreamReceiver {
                 return
             }
             switch result {
-            case .success(let connection): send(on: connection)
+            case .success(let connection):
+                if let grant = self.grant, isRecalled(grant) {
+                    loop.keep(connection)
+                    giveBack(grant)
+                } else {
+                    send(on: connection)
+                }
             case .failure:
                 upstreamFailed(
                     .upstream(502, code: "upstream_unreachable", "the model server cannot be reached"),
@@ -186,7 +220,9 @@ final class Exchange: UpstreamReceiver {
 
     func countAttempt() {
         attempts += 1
-        if attempts == 1 { series.queued.recordNanoseconds((NIODeadline.now() - request.received).nanoseconds) }
+        if attempts == 1, ask.preemptions == 0 {
+            series.queued.recordNanoseconds((NIODeadline.now() - request.received).nanoseconds)
+        }
     }
 
     /// From now on it takes something, and is waited for.

@@ -142,6 +142,7 @@ package final class Gateway: Sendable {
         let prober = ReplicaProber(core: core, transport: transport, log: core.log)
         let follower = KeyFollower(table: core.keys, ledger: ledger, log: core.log)
         let sync = LimitSync(table: core.keys, coordinator: coordinator, name: name, log: core.log)
+        let busy = BusySync(core: core, coordinator: coordinator, name: name, log: core.log)
         let rollouts = RolloutFollower(table: core.rollouts, ledger: ledger, log: core.log)
         let flusher = flusher(ledger)
         core.mirror.withLock {
@@ -152,6 +153,7 @@ package final class Gateway: Sendable {
             group.addTask { await prober.run() }
             group.addTask { await follower.run() }
             group.addTask { await sync.run() }
+            group.addTask { await busy.run() }
             group.addTask { await rollouts.run() }
             if let flusher { group.addTask { await flusher.run() } }
         }

@@ -42,11 +42,10 @@ final class GatewayMetrics: Sendable {
 
     /// A client has connected, or its connection has ended.
     func connected(_ change: Int) {
-        let count = connectionCount.withLock { count in
+        connectionCount.withLock { count in
             count += change
-            return count
+            connections.record(count)
         }
-        connections.record(count)
     }
 
     /// What runs and waits of a version.

@@ -261,7 +261,11 @@ extension ClientConnection {
         out.writeDecimal(Int(length))
         out.writeStaticString("\r\nx-request-id: ")
         out.writeImmutableBuffer(exchange.requestID)
-        if closesAfterAnswer { out.writeStaticString("\r\nconnection: close") }
+        if closesAfterAnswer {
+            out.writeStaticString("\r\nconnection: close")
+        } else if head.isOldVersion {
+            out.writeStaticString("\r\nconnection: keep-alive")
+        }
         out.writeStaticString("\r\n\r\n")
         write(out)
     }

@@ -36,8 +36,9 @@ struct GatewayCommand: AsyncParsableCommand {
             configuration.coalescing = CoalescingMode(settings.gateway.coalescing)
             configuration.requiresKeys = settings.gateway.keys == .required
             let files = OpenFiles.raise()
-            // A client's own, and one to a replica; what is open besides is little.
-            let connections = max(1, min(configuration.limits.connections, (files - 256) / 2))
+            // A client's own, and one to a replica; a batch's request has three, and what is open besides is little.
+            let left = (files - 256 - 3 * settings.gateway.batchRequests) / 2
+            let connections = max(configuration.threads, min(configuration.limits.connections, left))
             if connections < configuration.limits.connections {
                 logger.notice(
                     "the limit of open files bounds the clients' connections; raise it with ulimit -n",
