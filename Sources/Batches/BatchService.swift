@@ -54,6 +54,7 @@ package struct BatchService: GatewayService {
         let reader = MultipartReader(boundary: boundary) { try await body.nextPiece() }
         let id = BatchStore.newID("file-")
         var stored: (object: StoredObject, filename: String)?
+        var isTold = false
         do {
             var purpose: String?
             while let part = try await reader.nextPart() {
@@ -84,11 +85,13 @@ package struct BatchService: GatewayService {
             let file = BatchFile(
                 id: id, team: team, filename: String(stored.filename.prefix(255)), purpose: .batch,
                 bytes: stored.object.size, sha256: stored.object.sha256)
+            isTold = true
             try await ledger.createFile(file)
             return ServiceAnswer(.json(file.json.canonicalJSON))
         } catch {
-            if stored != nil {
-                // Nobody knows of it.
+            // Where nobody knows of it; an answer of the ledger that was lost on the way says nothing.
+            let mayExist = if isTold { await mayExist(id, team) } else { false }
+            if stored != nil, !mayExist {
                 try? await store.client.delete(bucket: store.bucket, key: store.key(file: id))
             }
             throw Self.cause(of: error)
@@ -102,6 +105,11 @@ package struct BatchService: GatewayService {
             return GatewayError.invalid(code: "malformed_form", fault.description)
         }
         return cause is GatewayError || cause is CancellationError || cause is ServiceClientGone ? cause : error
+    }
+
+    /// Whether the ledger has a file, or cannot be asked.
+    private func mayExist(_ id: String, _ team: String) async -> Bool {
+        do { return try await ledger.file(id, team: team) != nil } catch { return true }
     }
 
     private func file(_ id: String, _ team: String) async throws -> BatchFile {

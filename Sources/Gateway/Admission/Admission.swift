@@ -250,7 +250,7 @@ final class Admission: Sendable {
         var nextID: UInt64 = 1
         /// Whose places are needed by others, and not told yet.
         var preempted: [(any Waiter, UInt64)] = []
-        var random = SystemRandomNumberGenerator()
+        var random = WordGenerator()
     }
 
     /// Classes of priority.

@@ -30,9 +30,9 @@ struct BatchShare: Equatable, Sendable {
 
     static let turn = TimeAmount.seconds(10)
     /// As long as it is no more than that, batches get twice as much.
-    private static let unnoticed = Slowdown(average: 1.03, slow: 1.06)
+    private static let unnoticed = Slowdown(average: 1.02, slow: 1.04)
     /// Where it is more than that, half as much.
-    private static let tolerable = Slowdown(average: 1.05, slow: 1.1)
+    private static let tolerable = Slowdown(average: 1.04, slow: 1.07)
     /// Answers in each turn below which nothing is concluded.
     static let fewest = 5
     /// Answers that are remembered of a turn.

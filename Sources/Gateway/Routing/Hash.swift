@@ -15,3 +15,30 @@ enum Hash {
         return value ^ value >> 31
     }
 }
+
+/// Numbers to name and to spread requests with, not to keep secrets: the system's own generator is asked once, not for each.
+/// xoshiro256** (Blackman and Vigna: Scrambled linear pseudorandom number generators, 2021).
+struct WordGenerator: RandomNumberGenerator, Sendable {
+    private var state: (UInt64, UInt64, UInt64, UInt64)
+
+    init() {
+        var system = SystemRandomNumberGenerator()
+        self.init(seed: (system.next(), system.next(), system.next(), system.next() | 1))
+    }
+
+    /// - Parameter seed: not all zeros.
+    init(seed: (UInt64, UInt64, UInt64, UInt64)) { state = seed }
+
+    mutating func next() -> UInt64 {
+        func rotated(_ value: UInt64, _ count: UInt64) -> UInt64 { value << count | value >> (64 - count) }
+        let result = rotated(state.1 &* 5, 7) &* 9
+        let shifted = state.1 << 17
+        state.2 ^= state.0
+        state.3 ^= state.1
+        state.1 ^= state.2
+        state.0 ^= state.3
+        state.2 ^= shifted
+        state.3 = rotated(state.3, 45)
+        return result
+    }
+}

@@ -15,7 +15,7 @@ final class LoopState {
     private var idle: [Int: [UpstreamConnection]] = [:]
     private var clients: [ClientConnection] = []
     private var sweeping: RepeatedTask?
-    private var random = SystemRandomNumberGenerator()
+    private var random = WordGenerator()
 
     /// How exact timeouts are.
     private static let sweepInterval = TimeAmount.milliseconds(100)

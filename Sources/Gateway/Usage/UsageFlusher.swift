@@ -24,7 +24,9 @@ struct UsageFlusher: Sendable {
         var isAway = false
         while !Task.isCancelled {
             do {
-                try await flush(journal)
+                // What failed before, and what is finished now; what comes meanwhile has its turn in a second: else the
+                // ledger would be asked as often as it can answer.
+                for _ in 0..<2 where try await flushOnce(journal) == false { break }
                 if isAway { log.notice("the ledger takes the usage again") }
                 isAway = false
                 if ContinuousClock.now - searched >= Self.search {
@@ -55,13 +57,18 @@ struct UsageFlusher: Sendable {
 
     /// Brings all that is finished to the ledger.
     func flush(_ journal: UsageJournal) async throws {
-        while let batch = journal.nextBatch() {
-            try await ledger.addUsage(batch.lines, journal: journal.name, batch: batch.number)
-            journal.confirm(batch)
-            var costs: [Int: Int64] = [:]
-            for line in batch.lines { costs[line.group.key, default: 0] += line.sum.cost }
-            for (key, cost) in costs { keys.key(key)?.confirm(cost: cost) }
-        }
+        while try await flushOnce(journal) {}
+    }
+
+    /// - Returns: whether there was something.
+    private func flushOnce(_ journal: UsageJournal) async throws -> Bool {
+        guard let batch = journal.nextBatch() else { return false }
+        try await ledger.addUsage(batch.lines, journal: journal.name, batch: batch.number)
+        journal.confirm(batch)
+        var costs: [Int: Int64] = [:]
+        for line in batch.lines { costs[line.group.key, default: 0] += line.sum.cost }
+        for (key, cost) in costs { keys.key(key)?.confirm(cost: cost) }
+        return true
     }
 
     private func finishLeftBehind() async throws {
