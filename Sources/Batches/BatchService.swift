@@ -89,9 +89,8 @@ package struct BatchService: GatewayService {
             try await ledger.createFile(file)
             return ServiceAnswer(.json(file.json.canonicalJSON))
         } catch {
-            // Where nobody knows of it; an answer of the ledger that was lost on the way says nothing.
-            let mayExist = if isTold { await mayExist(id, team) } else { false }
-            if stored != nil, !mayExist {
+            // Where nobody knows of it: an answer of the ledger that was lost on the way may have been yes.
+            if stored != nil, !isTold || error is LedgerError {
                 try? await store.client.delete(bucket: store.bucket, key: store.key(file: id))
             }
             throw Self.cause(of: error)
@@ -105,11 +104,6 @@ package struct BatchService: GatewayService {
             return GatewayError.invalid(code: "malformed_form", fault.description)
         }
         return cause is GatewayError || cause is CancellationError || cause is ServiceClientGone ? cause : error
-    }
-
-    /// Whether the ledger has a file, or cannot be asked.
-    private func mayExist(_ id: String, _ team: String) async -> Bool {
-        do { return try await ledger.file(id, team: team) != nil } catch { return true }
     }
 
     private func file(_ id: String, _ team: String) async throws -> BatchFile {

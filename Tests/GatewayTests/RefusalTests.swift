@@ -199,7 +199,7 @@ import Testing
 
     @Test func aConnectionThatIsNotUsedIsClosedAndFurtherOnesAreTooMany() async throws {
         try await Self.withGateway {
-            $0.timeouts.keepAlive = .seconds(1)
+            $0.timeouts.keepAlive = .seconds(3)
             $0.limits.connections = 4
             $0.threads = 1
         } _: { gateway in
@@ -266,7 +266,7 @@ import Testing
     @Test func slowRequestsAreEnded() async throws {
         try await Self.withGateway {
             // Time enough for a first byte on a busy machine: one that comes later is no request.
-            $0.timeouts.head = .seconds(2)
+            $0.timeouts.head = .seconds(4)
             $0.timeouts.body = .milliseconds(300)
             $0.timeouts.keepAlive = .milliseconds(300)
         } _: { gateway in

@@ -90,7 +90,8 @@ import Testing
                 let seconds = 0.5 * (turn == 1 ? slowdown : 1)
                 if turn == 1 { share.began(moment(begin)) }
                 share.served(
-                    from: moment(begin), to: moment(begin + seconds), tokens: 10, isAlone: turn == 0, most: 16)
+                    from: moment(begin), to: moment(begin + seconds), tokens: 10, isAlone: turn == 0, isBeside: false,
+                    most: 16)
             }
         }
         start += 20
@@ -410,11 +411,41 @@ import Testing
         #expect(held.count == 6 && admission.busyReplicas().isEmpty)
         admission.othersWork(for: [replicas[1].address, "10.0.0.1:1"])
         #expect(waiter.preempted == held.filter { $0.replica.id == 1 }.map(\.number) && waiter.preempted.count == 3)
-        // It works for others now, or did a moment ago; that is told on.
-        for grant in held where grant.replica.id == 1 { admission.release(grant, .unknown) }
-        #expect(admission.busyReplicas() == [replicas[1].address])
-        clock.set(Self.others + 0.6)
+        for grant in held { admission.release(grant, .unknown) }
+        // What was heard is not told on: it would go round for ever.
         #expect(admission.busyReplicas().isEmpty)
+        // It is not idle for that, as long as it is heard.
+        clock.set(Self.others + 0.9)
+        // One of the three places at the other one has gone to the one that waited.
+        let taken = (0..<5).compactMap { _ in Self.take(admission, Self.batchAsk())?.replica.id }
+        #expect(waiter.count == 1 && taken == [0, 0])
+        // What works for its own clients, or did a moment ago, is told.
+        var own = Self.ask()
+        own.excluded = [0]
+        let client = Self.take(admission, own)
+        #expect(client?.replica.id == 1 && admission.busyReplicas() == [replicas[1].address])
+        if let client { admission.release(client, .success) }
+        clock.set(Self.others + 1.3)
+        #expect(admission.busyReplicas() == [replicas[1].address])
+        clock.set(Self.others + 1.5)
+        #expect(admission.busyReplicas().isEmpty)
+    }
+
+    @Test func whereTheOthersCannotBeSeenBatchesGetLess() {
+        var share = BatchShare()
+        var now = 100.0
+        for _ in 0..<8 { Self.turns(&share, from: &now, slowdown: 1.01) }
+        #expect(share.limit == 16)
+        for _ in 0..<8 {
+            for index in 0..<8 {
+                let begin = now + 10 + Double(index)
+                share.served(
+                    from: Self.moment(begin), to: Self.moment(begin + 0.5), tokens: 10, isAlone: false, isBeside: true,
+                    most: 16)
+            }
+            now += 20
+        }
+        #expect(share.limit == 4)
     }
 
     @Test func whoFindsNoPlaceClearsBatchesAway() {
@@ -432,14 +463,16 @@ import Testing
     }
 
     @Test func whatWasClearedAwayOftenStays() {
-        let (admission, _) = Self.admission(1, limit: 16, clock: Clock(Self.others))
-        let waiter = CountingWaiter()
-        var ask = Self.batchAsk()
-        ask.preemptions = 3
-        for _ in 0..<6 { _ = admission.admit(ask) { waiter } }
-        #expect(Self.take(admission, Self.ask()) != nil)
-        // A quarter of the places at most.
-        #expect(waiter.preempted.count == 2)
+        for (time, count) in [(Self.batches, 1), (Self.others, 0)] {
+            let (admission, _) = Self.admission(1, limit: 16, clock: Clock(time))
+            let waiter = CountingWaiter()
+            var ask = Self.batchAsk()
+            ask.preemptions = 3
+            for _ in 0..<6 { _ = admission.admit(ask) { waiter } }
+            #expect(Self.take(admission, Self.ask()) != nil)
+            // As much as the others bear, and in the batches' turn.
+            #expect(waiter.preempted.count == 6 - count)
+        }
     }
 
     @Test func batchesTakeWhatIsLeft() {

@@ -174,9 +174,9 @@ import Testing
     @Test func aWholeUploadHasNoDeadline() async throws {
         let goOn = Signal()
         try await TestGateway.with(upstreams: []) {
-            $0.timeouts.body = .milliseconds(300)
+            $0.timeouts.body = .seconds(2)
         } _: { gateway in
-            gateway.serve(Counting(waits: goOn, pauses: .seconds(1)))
+            gateway.serve(Counting(waits: goOn, pauses: .seconds(3)))
             try await WirePeer.connect(port: gateway.port) { client in
                 try await client.send(
                     Self.head("content-length: 300000\r\n") + String(repeating: "x", count: 300_000))

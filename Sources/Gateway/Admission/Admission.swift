@@ -84,6 +84,8 @@ final class Admission: Sendable {
         let number: UInt64
         var kind: Kind
         let start: NIODeadline
+        /// That it wants, with those of others that joined it.
+        var answers: Int
         let waiter: any Waiter
         /// Whether it was told to give its place back.
         var isPreempted = false
@@ -101,8 +103,9 @@ final class Admission: Sendable {
         var share = BatchShare()
         /// When they may take it again.
         var besideFrom = NIODeadline.uptimeNanoseconds(0)
-        /// When somebody else ran here last.
+        /// When somebody else ran here last, and when another gateway said so of its own clients.
         var othersUntil = NIODeadline.uptimeNanoseconds(0)
+        var heardUntil = NIODeadline.uptimeNanoseconds(0)
         /// What it said of itself last.
         var load: ConcurrencyLimit.Load?
         var health = ReplicaHealth()
@@ -123,6 +126,12 @@ final class Admission: Sendable {
         mutating func charge(_ cost: Int, answers: Int) {
             tokens += cost
             self.answers += answers
+        }
+
+        /// A request shares the place of another one.
+        mutating func join(_ ask: Ask, to number: UInt64?) {
+            charge(ask.cost, answers: ask.answers)
+            if let run = batches.firstIndex(where: { $0.number == number }) { batches[run].answers += ask.answers }
         }
 
         func places(_ now: NIODeadline) -> Int {
@@ -151,8 +160,11 @@ final class Admission: Sendable {
             let idle = idlePlaces(now)
             // What one of them joined counts, until there is room for whatever it may be.
             if idle == mostOfBatches(now) || answers < idle { return .idle }
-            let isFree = share.isOn(now) && now >= besideFrom && beside < min(share.limit, mostBeside(now))
-            return isFree ? .beside : nil
+            return hasRoomBeside(now) ? .beside : nil
+        }
+
+        private func hasRoomBeside(_ now: NIODeadline) -> Bool {
+            share.isOn(now) && now >= besideFrom && beside < mostBeside(now)
         }
 
         private var beside: Int { batches.count { $0.kind == .beside } }
@@ -161,15 +173,24 @@ final class Admission: Sendable {
         mutating func beginBatch(_ ask: Ask, _ number: UInt64, _ now: NIODeadline, _ waiter: any Waiter) {
             var kind = ask.isDue ? BatchRun.Kind.due : spare(now) ?? .due
             // It would never end where somebody always comes before it does.
-            if kind == .idle, ask.preemptions >= Self.patience, beside < mostBeside(now) { kind = .beside }
+            if kind == .idle, ask.preemptions >= Self.patience, hasRoomBeside(now) { kind = .beside }
             if kind == .beside { share.began(now) }
-            batches.append(BatchRun(number: number, kind: kind, start: now, waiter: waiter))
+            batches.append(BatchRun(number: number, kind: kind, start: now, answers: ask.answers, waiter: waiter))
         }
 
         /// So often a request of a batch makes room; then it stays.
         private static let patience = 3
 
-        func mostBeside(_ now: NIODeadline) -> Int { max(1, places(now) / 4) }
+        /// At the same time beside others. Where these are another gateway's, nobody here sees what they notice: then one.
+        private func mostBeside(_ now: NIODeadline) -> Int {
+            min(share.limit, mostOfShare(now), now - heardUntil < BatchShare.turn ? 1 : .max)
+        }
+
+        /// A quarter of the places, and none of an only one: whoever comes would have to wait for it.
+        func mostOfShare(_ now: NIODeadline) -> Int {
+            let places = places(now)
+            return places > 1 ? max(1, places / 4) : 0
+        }
 
         /// Others find a place at once.
         private func mostOfBatches(_ now: NIODeadline) -> Int { max(1, places(now) * 3 / 4) }
@@ -178,7 +199,7 @@ final class Admission: Sendable {
         /// be cleared away.
         private func idlePlaces(_ now: NIODeadline) -> Int {
             guard inFlight == batches.count else { return 0 }
-            let seconds = Int((now - othersUntil).nanoseconds / 1_000_000_000)
+            let seconds = Int((now - max(othersUntil, heardUntil)).nanoseconds / 1_000_000_000)
             guard seconds >= 1 else { return 0 }
             return min(1 << min(seconds - 1, 20), mostOfBatches(now))
         }
@@ -203,12 +224,11 @@ final class Admission: Sendable {
         /// - Parameter needsRoom: whether there is none, so that nothing may stay.
         /// - Returns: whom to tell.
         mutating func preempt(_ now: NIODeadline, needsRoom: Bool = false) -> [(any Waiter, UInt64)] {
-            othersUntil = now
             guard !batches.isEmpty else { return [] }
             var left = needsRoom ? 0 : max(0, min(share.leeway, mostBeside(now)) - beside)
             var told: [(any Waiter, UInt64)] = []
             for index in batches.indices where batches[index].kind == .idle && !batches[index].isPreempted {
-                if left > 0 {
+                if left > 0, batches[index].answers == 1 {
                     left -= 1
                     batches[index].kind = .beside
                     share.began(now)
@@ -383,10 +403,13 @@ final class Admission: Sendable {
                 } else {
                     state.pools[pool].places[index].othersUntil = now
                     if let served {
-                        let most = state.pools[pool].places[index].mostBeside(now)
-                        let isAlone = state.pools[pool].places[index].batches.isEmpty
+                        let most = state.pools[pool].places[index].mostOfShare(now)
+                        // Those that are due run in both turns.
+                        let isAlone = state.pools[pool].places[index].batches.allSatisfy { $0.kind == .due }
+                        let isBeside = state.pools[pool].places[index].batches.contains { $0.kind == .beside }
                         state.pools[pool].places[index].share.served(
-                            from: served.start, to: now, tokens: served.tokens, isAlone: isAlone, most: most)
+                            from: served.start, to: now, tokens: served.tokens, isAlone: isAlone, isBeside: isBeside,
+                            most: most)
                     }
                 }
                 state.pools[pool].places[index].tokens -= grant.cost
@@ -426,13 +449,15 @@ final class Admission: Sendable {
         }
     }
 
-    /// The addresses of replicas that work for others than batches, or did a moment ago.
+    /// The addresses of replicas that work for this gateway's clients other than batches, did a moment ago, or are waited for.
     func busyReplicas() -> [String] {
         let now = clock()
         return state.withLock { state in
-            state.pools.flatMap(\.places).filter {
-                $0.inFlight > $0.batches.count || now - $0.othersUntil < Self.moment
-            }.map(\.replica.address)
+            state.pools.flatMap { pool in
+                pool.places.filter {
+                    pool.queue.count > 0 || $0.inFlight > $0.batches.count || now - $0.othersUntil < Self.moment
+                }.map(\.replica.address)
+            }
         }
     }
 
@@ -448,9 +473,10 @@ final class Admission: Sendable {
             for pool in state.pools.indices {
                 for index in state.pools[pool].places.indices
                 where addresses.contains(state.pools[pool].places[index].replica.address) {
+                    state.pools[pool].places[index].heardUntil = now
                     state.preempted += state.pools[pool].places[index].preempt(now)
                     // So that a batch is due some time here too.
-                    state.pools[pool].others += 1
+                    if state.pools[pool].places[index].batches.isEmpty { state.pools[pool].others += 1 }
                 }
             }
         }
@@ -515,7 +541,7 @@ final class Admission: Sendable {
                 for entry in taken {
                     grant?.cost += entry.cost
                     grant?.answers += entry.element.ask.answers
-                    state.pools[ask.deployment].places[index].charge(entry.cost, answers: entry.element.ask.answers)
+                    state.pools[ask.deployment].places[index].join(entry.element.ask, to: grant?.number)
                 }
             }
             return (taken.map(\.element.waiter), grant)
@@ -658,6 +684,7 @@ final class Admission: Sendable {
             state.pools[pool].places[chosen].beginBatch(ask, number, now, waiter())
         } else {
             state.pools[pool].others += 1
+            state.pools[pool].places[chosen].othersUntil = now
             let told = state.pools[pool].places[chosen].preempt(now)
             if !told.isEmpty { state.preempted += told }
         }

@@ -35,6 +35,8 @@ struct BatchShare: Equatable, Sendable {
     private static let tolerable = Slowdown(average: 1.04, slow: 1.07)
     /// Answers in each turn below which nothing is concluded.
     static let fewest = 5
+    /// Pairs of turns after which batches get half as much if nothing was seen in them.
+    private static let blindLimit = 3
     /// Answers that are remembered of a turn.
     fileprivate static let most = 1_000
     /// From one in eight of the time on.
@@ -47,6 +49,8 @@ struct BatchShare: Equatable, Sendable {
     private var beside = Times()
     private var alone = Times()
     private var pair: UInt64 = 0
+    /// Pairs of turns, one after another, without any of the others alone.
+    private var blind = 0
     /// Whether a batch ran in these two turns.
     private var hasRun = false
     private var restsUntil = NIODeadline.uptimeNanoseconds(0)
@@ -74,10 +78,14 @@ struct BatchShare: Equatable, Sendable {
 
     /// An answer of somebody else has ended.
     /// - Parameters:
-    ///   - isAlone: whether no batch runs.
+    ///   - isAlone: whether no batch runs that would not run in both turns.
+    ///   - isBeside: whether one runs beside it.
     ///   - most: what the limit may grow to.
-    mutating func served(from start: NIODeadline, to end: NIODeadline, tokens: Int, isAlone: Bool, most: Int) {
+    mutating func served(
+        from start: NIODeadline, to end: NIODeadline, tokens: Int, isAlone: Bool, isBeside: Bool, most: Int
+    ) {
         conclude(end, most: most)
+        hasRun = hasRun || isBeside
         // One that reaches into both says nothing of either.
         guard tokens > 0, Self.index(start) == Self.index(end), end >= restsUntil else { return }
         let perToken = Double((end - start).nanoseconds) / 1e9 / Double(tokens)
@@ -95,6 +103,13 @@ struct BatchShare: Equatable, Sendable {
         pair = current
         defer { (beside, alone, hasRun) = (Times(), Times(), false) }
         while level > 0, limit > most { level -= 1 }
+        if hasRun, beside.perToken.count >= Self.fewest, alone.perToken.count < Self.fewest {
+            // Batches reach into the turns of the others: nothing shows any more what they take.
+            blind += 1
+            if blind >= Self.blindLimit, level > 0 { (level, blind) = (level - 1, 0) }
+            return
+        }
+        blind = 0
         guard hasRun, min(beside.perToken.count, alone.perToken.count) >= Self.fewest else { return }
         let (average, slow) = (beside.average / alone.average, beside.slow / alone.slow)
         if average <= Self.unnoticed.average, slow <= Self.unnoticed.slow {

@@ -153,7 +153,7 @@ final class Exchange: UpstreamReceiver {
             upstream = nil
             giveBack(grant)
         // The place is on its way to it, or it on its way to the replica.
-        case .waiting, .connecting: recalled = number
+        case .waiting, .connecting: recalled = max(recalled, number)
         default: return
         }
     }
