@@ -613,7 +613,7 @@ import Testing
     /// A short request that one replica is slow to answer is asked of another too; whoever is first is taken.
     @Test(arguments: [true, false]) func aSlowReplicaIsOvertaken(secondAnswers: Bool) async throws {
         let slow = Mutex<Int?>(nil)
-        let (ended, goOn) = (Signal(), Gate())
+        let (asked, ended, goOn) = (Signal(), Signal(), Gate())
         func server(_ number: Int) -> @Sendable (WirePeer) async throws -> Void {
             { peer in
                 while true {
@@ -624,6 +624,7 @@ import Testing
                         return slow == number
                     }
                     if isSlow == secondAnswers {
+                        asked.fire()
                         _ = try await peer.readToEnd()
                         ended.fire()
                         return
@@ -642,10 +643,8 @@ import Testing
                     try await WirePeer.connect(port: gateway.port) { client in
                         try await client.send(TestGateway.request(body))
                         if !secondAnswers {
-                            // Both are asked; then the first one answers after all.
-                            while gateway.core.admission.load(of: 0).inFlight < 2 {
-                                try await Task.sleep(for: .milliseconds(5))
-                            }
+                            // The other one is asked; then the first one answers after all.
+                            _ = await asked.wait()
                             goOn.open()
                         }
                         #expect(try await client.readResponse().body.contains(secondAnswers ? "fast" : "slow"))
