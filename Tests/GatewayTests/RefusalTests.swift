@@ -334,6 +334,9 @@ import Testing
                 for (line, status) in [
                     ("GET /v1/chat/completions", 405), ("DELETE /v1/models", 405), ("GET /v2", 404),
                     ("POST /health", 405), ("GET /v1/models/../models", 404), ("GET /v1/models?x", 200),
+                    ("GET /v1/models/m", 200), ("GET /v1/models/m%40champion", 200), ("GET /v1/models/m:1", 200),
+                    ("GET /v1/models/m%4", 404), ("GET /v1/models/m%zz", 404), ("GET /v1/models/", 404),
+                    ("GET /v1/models/n", 404), ("POST /v1/models/m", 404),
                     ("HEAD /health", 405),
                 ] {
                     try await client.send("\(line) HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n")

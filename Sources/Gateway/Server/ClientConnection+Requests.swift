@@ -32,6 +32,7 @@ extension ClientConnection {
             )
         }
         guard let endpoint = path else {
+            if try answersModel(bytes, secret, identity) { return }
             throw .invalid(
                 404, code: "unknown_path",
                 "there is no such path here; see /v1/models, /v1/chat/completions, /v1/completions, /v1/embeddings, "
@@ -61,6 +62,25 @@ extension ClientConnection {
         let exchange = Exchange(request, loop: loop, client: self)
         self.exchange = exchange
         exchange.start()
+    }
+
+    /// Answers what one model is, if that is asked.
+    private func answersModel(
+        _ bytes: ByteBuffer, _ secret: Range<Int>?, _ identity: RequestIdentity
+    ) throws(GatewayError) -> Bool {
+        guard head.method == .get else { return false }
+        let path = bytes.withUnsafeReadableBytes { String(decoding: $0[head.path], as: UTF8.self) }
+        guard let name = ModelList.name(inPath: path) else { return false }
+        let caller = try authenticate(bytes, secret)
+        guard let body = ModelList.body(name, of: core.modelNames, for: caller.key?.key) else {
+            throw .invalid(
+                404, code: "model_not_found", parameter: "model",
+                "there is no model '\(name.prefix(128))' here; /v1/models lists those there are")
+        }
+        answer(200, body, fields: "", requestID: identity.requestID)
+        flush()
+        endRequest()
+        return true
     }
 
     func authenticate(_ bytes: ByteBuffer, _ place: Range<Int>?) throws(GatewayError) -> Caller {
