@@ -42,14 +42,18 @@ def measure_direct(chosen, upstream, connections):
     return {"rps": load.requests / load.seconds, "p50_us": load.p50_us, "p99_us": load.p99_us, "failed": load.failed}
 
 
-def measure_proxy(chosen, proxy, connections, direct):
+def measure_proxy(chosen, upstream, proxy, connections, direct):
     """Once; `direct` is what the same load took without it a moment ago."""
+    served = upstream.served()
     cpu, helpers_cpu = cpu_seconds(proxy.pids), cpu_seconds(proxy.helpers)
     load = drive(chosen, proxy.port, connections, proxy.seconds(connections), proxy.key)
     cpu, helpers_cpu = cpu_seconds(proxy.pids) - cpu, cpu_seconds(proxy.helpers) - helpers_cpu
     resident, proportional = memory(proxy.pids)
     proxy.tally.add(load.requests, ANSWER_TOKENS, cut=connections)
     proxy.settle()
+    # Who keeps answers, or gives one to several requests, does not do the same work.
+    if (asked := upstream.served() - served) < load.requests:
+        raise Failure(f"{proxy.title} answered {load.requests:,} requests and asked the upstream {asked:,} times only")
     each = 1e6 / load.requests
     return {
         "requests": load.requests,
@@ -86,7 +90,7 @@ def measure_load(chosen, upstream, proxies):
             direct = measure_direct(chosen, upstream, count)
             rows["direct"][count].append(direct)
             for proxy in proxies:
-                rows[proxy.name][count].append(measure_proxy(chosen, proxy, count, direct))
+                rows[proxy.name][count].append(measure_proxy(chosen, upstream, proxy, count, direct))
         said = [f"{name} {row[TYPICAL][turn]['rps']:,.0f}" for name, row in rows.items()]
         print(f"  turn {turn + 1}: requests/s at {TYPICAL} connections: {', '.join(said)}", flush=True)
     return {

@@ -1,5 +1,7 @@
 """Stand-ins for a model server."""
 
+from harness.ports import get
+from harness.processes import Failure
 from harness.proxies.base import Listener
 from harness.proxies.nginx import nginx_command
 
@@ -20,9 +22,19 @@ class StaticUpstream(Listener):
 
     def __init__(self, servers, chosen):
         super().__init__(servers, chosen, chosen.load_core)
+        self.questions = 0
 
     def start(self):
         self.launch(nginx_command(self.folder, self.fill("upstream.conf")))
+
+    def served(self):
+        """Requests that it has been sent, without the questions for this."""
+        status, text = get(self.port, "/served") or (0, "")
+        if status != 200:
+            raise Failure(f"the upstream does not say what it has served: {status} {text[:200]}")
+        self.questions += 1
+        # The line below the names: connections accepted, handled, and requests.
+        return int(text.splitlines()[2].split()[2]) - self.questions
 
 
 class StreamUpstream(Listener):

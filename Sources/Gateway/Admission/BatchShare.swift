@@ -5,18 +5,18 @@ import NIOCore
 /// By turns of ten seconds batches run beside the others and do not; what an answer's token takes in the one and the other is
 /// compared. What engines of all sizes bear is so different that no fixed part would do: a GPU has room for hundreds, on two
 /// cores one at a time is felt, and less than one is one with a rest after it.
-struct BatchShare: Equatable, Sendable {
+struct BatchShare: Sendable {
     /// What tokens took in the answers of a turn, in seconds.
-    fileprivate struct Times: Equatable {
+    fileprivate struct Times {
         private(set) var perToken: [Double] = []
         private var count = 0
 
         /// Of many, some at random.
-        mutating func add(_ seconds: Double) {
+        mutating func add(_ seconds: Double, _ random: inout WordGenerator) {
             count += 1
             if perToken.count < BatchShare.most {
                 perToken.append(seconds)
-            } else if case let place = Int.random(in: 0..<count), place < perToken.count {
+            } else if case let place = Int.random(in: 0..<count, using: &random), place < perToken.count {
                 perToken[place] = seconds
             }
         }
@@ -55,6 +55,7 @@ struct BatchShare: Equatable, Sendable {
     private var hasRun = false
     private var restsUntil = NIODeadline.uptimeNanoseconds(0)
     private var rest = BatchShare.shortestRest
+    private var random = WordGenerator()
 
     /// Requests of batches at the same time beside others, on average.
     var value: Double { level < 0 ? 1 / Double(1 << -level) : Double(1 << level) }
@@ -90,9 +91,9 @@ struct BatchShare: Equatable, Sendable {
         guard tokens > 0, Self.index(start) == Self.index(end), end >= restsUntil else { return }
         let perToken = Double((end - start).nanoseconds) / 1e9 / Double(tokens)
         if Self.index(end) % 2 == 1 {
-            beside.add(perToken)
+            beside.add(perToken, &random)
         } else if isAlone {
-            alone.add(perToken)
+            alone.add(perToken, &random)
         }
     }
 

@@ -31,11 +31,14 @@ extension TokenUse {
             guard try cursor.beginObject() else { return nil }
             repeat {
                 let name = try cursor.memberName()
-                switch String(decoding: bytes[name.range], as: UTF8.self) {
-                case "prompt_tokens": prompt = try Self.count(&cursor)
-                case "completion_tokens": completion = try Self.count(&cursor)
-                case "prompt_tokens_details": cached = try Self.cached(&cursor)
-                default: try cursor.skipValue()
+                if Self.isSame(bytes[name.range], "prompt_tokens") {
+                    prompt = try Self.count(&cursor)
+                } else if Self.isSame(bytes[name.range], "completion_tokens") {
+                    completion = try Self.count(&cursor)
+                } else if Self.isSame(bytes[name.range], "prompt_tokens_details") {
+                    cached = try Self.cached(&cursor)
+                } else {
+                    try cursor.skipValue()
                 }
             } while try cursor.hasNextMember()
         } catch {
@@ -56,6 +59,12 @@ extension TokenUse {
         return last
     }
 
+    private static func isSame(_ bytes: Slice<UnsafeRawBufferPointer>, _ name: StaticString) -> Bool {
+        let bytes = UnsafeRawBufferPointer(rebasing: bytes)
+        guard bytes.count == name.utf8CodeUnitCount, let base = bytes.baseAddress else { return false }
+        return memcmp(base, name.utf8Start, bytes.count) == 0
+    }
+
     private static func count(_ cursor: inout JSONCursor) throws(JSONFault) -> Int {
         var value = 0
         for byte in cursor.bytes[try cursor.skipValue()] {
@@ -74,7 +83,7 @@ extension TokenUse {
         guard try cursor.beginObject() else { return 0 }
         repeat {
             let name = try cursor.memberName()
-            if String(decoding: cursor.bytes[name.range], as: UTF8.self) == "cached_tokens" {
+            if isSame(cursor.bytes[name.range], "cached_tokens") {
                 value = try count(&cursor)
             } else {
                 try cursor.skipValue()

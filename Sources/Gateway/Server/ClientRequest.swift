@@ -38,12 +38,20 @@ extension ClientRequest {
     func encoded(
         for replica: Replica, _ allocator: ByteBufferAllocator, joinedWith others: ArraySlice<ClientRequest> = []
     ) -> ByteBuffer {
-        var edits = [Edit(place: inspection.modelPlace, text: replica.servedName)]
+        let named = Edit(place: inspection.modelPlace, text: replica.servedName)
+        guard addsUsage || !others.isEmpty else { return encoded(for: replica, allocator, CollectionOfOne(named)) }
+        var edits = [named]
         if addsUsage { edits.append(usageEdit) }
         if !others.isEmpty { edits += jointEdits(others, allocator) }
-        if edits.count > 1 { edits.sort { $0.place.lowerBound < $1.place.lowerBound } }
-        let length = edits.reduce(body.readableBytes) { $0 + $1.text.readableBytes - $1.place.count }
+        edits.sort { $0.place.lowerBound < $1.place.lowerBound }
+        return encoded(for: replica, allocator, edits)
+    }
 
+    /// - Parameter edits: of the body, in the order of their places.
+    private func encoded(
+        for replica: Replica, _ allocator: ByteBufferAllocator, _ edits: some Collection<Edit>
+    ) -> ByteBuffer {
+        let length = edits.reduce(body.readableBytes) { $0 + $1.text.readableBytes - $1.place.count }
         var out = allocator.buffer(
             capacity: 128 + replica.fields.readableBytes + fields.readableBytes + length)
         out.writeStaticString("POST ")

@@ -58,7 +58,7 @@ final class Exchange: UpstreamReceiver {
 
     let total: NIODeadline
     var deadline: NIODeadline
-    var sentAt = NIODeadline.now()
+    var sentAt: NIODeadline
     var firstPiece: NIODeadline?
     /// What it takes, in the journal; from the moment on that it is sent.
     var slot: UsageSlot?
@@ -74,6 +74,7 @@ final class Exchange: UpstreamReceiver {
         arm = request.arm
         series = loop.core.metrics.series(request.deployment, request.endpoint)
         ask = request.ask
+        sentAt = request.received
         deadline = request.received + TimeAmount(loop.core.configuration.timeouts.queue)
         total = request.received + TimeAmount(loop.core.configuration.timeouts.total)
     }

@@ -3,8 +3,8 @@ import Synchronization
 
 /// What a gateway counts. Labels come from the configuration, never from a client, so their number is bounded.
 final class GatewayMetrics: Sendable {
-    /// The metrics of one version and endpoint.
-    struct Series: Sendable {
+    /// The metrics of one version and endpoint. An object: every request holds one.
+    final class Series: Sendable {
         let requests: Counter
         let clientErrors: Counter
         let serverErrors: Counter
@@ -14,6 +14,24 @@ final class GatewayMetrics: Sendable {
         let queued: Timer
         let promptTokens: Counter
         let completionTokens: Counter
+
+        init(_ deployment: ModelTable.Deployment, _ endpoint: Endpoint) {
+            let labels = [("model", deployment.model), ("version", deployment.version), ("endpoint", endpoint.label)]
+            func count(_ outcome: String) -> Counter {
+                Counter(label: "martlet_gateway_requests_total", dimensions: labels + [("outcome", outcome)])
+            }
+            requests = count("ok")
+            clientErrors = count("client_error")
+            serverErrors = count("server_error")
+            cancelled = count("cancelled")
+            duration = Timer(label: "martlet_gateway_request_duration_seconds", dimensions: labels)
+            firstByte = Timer(label: "martlet_gateway_first_byte_seconds", dimensions: labels)
+            queued = Timer(label: "martlet_gateway_queue_seconds", dimensions: labels)
+            let version = [("model", deployment.model), ("version", deployment.version)]
+            promptTokens = Counter(label: "martlet_gateway_tokens_total", dimensions: version + [("kind", "prompt")])
+            completionTokens = Counter(
+                label: "martlet_gateway_tokens_total", dimensions: version + [("kind", "completion")])
+        }
     }
 
     private struct Place: Hashable {
@@ -74,25 +92,5 @@ final class GatewayMetrics: Sendable {
             return made
         }
         counter.increment()
-    }
-}
-
-extension GatewayMetrics.Series {
-    init(_ deployment: ModelTable.Deployment, _ endpoint: Endpoint) {
-        let labels = [("model", deployment.model), ("version", deployment.version), ("endpoint", endpoint.label)]
-        func count(_ outcome: String) -> Counter {
-            Counter(label: "martlet_gateway_requests_total", dimensions: labels + [("outcome", outcome)])
-        }
-        requests = count("ok")
-        clientErrors = count("client_error")
-        serverErrors = count("server_error")
-        cancelled = count("cancelled")
-        duration = Timer(label: "martlet_gateway_request_duration_seconds", dimensions: labels)
-        firstByte = Timer(label: "martlet_gateway_first_byte_seconds", dimensions: labels)
-        queued = Timer(label: "martlet_gateway_queue_seconds", dimensions: labels)
-        let version = [("model", deployment.model), ("version", deployment.version)]
-        promptTokens = Counter(label: "martlet_gateway_tokens_total", dimensions: version + [("kind", "prompt")])
-        completionTokens = Counter(
-            label: "martlet_gateway_tokens_total", dimensions: version + [("kind", "completion")])
     }
 }

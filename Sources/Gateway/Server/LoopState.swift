@@ -11,8 +11,8 @@ final class LoopState {
     let number: UInt64
     /// Calls under way whose answer others may share.
     var jointCalls: [Question: JointCall] = [:]
-    /// Connections to replicas that are open and free, by the replica's number; the last one was used last.
-    private var idle: [Int: [UpstreamConnection]] = [:]
+    /// Connections to replicas that are open and free, by the replica's number.
+    private var idle: [Int: IdleConnections] = [:]
     private var clients: [ClientConnection] = []
     private var sweeping: RepeatedTask?
     private var random = WordGenerator()
@@ -24,6 +24,11 @@ final class LoopState {
         self.core = core
         self.loop = loop
         number = random.next()
+    }
+
+    /// The last one was used last. An object, so that taking one changes no dictionary.
+    private final class IdleConnections {
+        var stack: [UpstreamConnection] = []
     }
 
     /// What must be the same for two requests to share an answer.
@@ -69,21 +74,30 @@ final class LoopState {
 
     /// A connection to the replica that is free.
     func takeConnection(to replica: Replica) -> UpstreamConnection? {
-        idle[replica.id]?.popLast()
+        idle[replica.id]?.stack.popLast()
     }
 
     func keep(_ connection: UpstreamConnection) {
-        idle[connection.replica.id, default: []].append(connection)
+        let id = connection.replica.id
+        if let known = idle[id] {
+            known.stack.append(connection)
+        } else {
+            let made = IdleConnections()
+            made.stack.append(connection)
+            idle[id] = made
+        }
     }
 
     /// Closes the free connections to a replica: one of them had been closed by it, so the others may be too.
     func dropIdle(to replica: Replica) {
-        for connection in idle.removeValue(forKey: replica.id) ?? [] { connection.close() }
+        for connection in idle.removeValue(forKey: replica.id)?.stack ?? [] { connection.close() }
     }
 
     func forget(_ connection: UpstreamConnection) {
-        guard let index = idle[connection.replica.id]?.firstIndex(where: { $0 === connection }) else { return }
-        idle[connection.replica.id]?.remove(at: index)
+        guard let known = idle[connection.replica.id],
+            let index = known.stack.firstIndex(where: { $0 === connection })
+        else { return }
+        known.stack.remove(at: index)
     }
 
     /// Opens a connection to the replica; answers later, on this loop.
@@ -121,8 +135,9 @@ final class LoopState {
     func stop() {
         sweeping?.cancel()
         for client in clients { client.close() }
-        for connection in idle.values.joined() { connection.close() }
+        let left = idle.values
         idle = [:]
+        for connection in left.flatMap(\.stack) { connection.close() }
     }
 
     func randomWord() -> UInt64 { random.next() }
@@ -143,11 +158,12 @@ final class LoopState {
             index -= 1
         }
         let oldest = now - TimeAmount(core.configuration.timeouts.upstreamIdle)
-        for id in idle.keys {
-            while let first = idle[id]?.first, first.idleSince < oldest {
-                idle[id]?.removeFirst()
-                first.close()
-            }
+        for (id, known) in idle {
+            let old = known.stack.prefix { $0.idleSince < oldest }
+            guard !old.isEmpty else { continue }
+            known.stack.removeFirst(old.count)
+            for connection in old { connection.close() }
+            if known.stack.isEmpty { idle[id] = nil }
         }
     }
 }

@@ -13,20 +13,21 @@ struct RequestIdentity {
     private static let idLimit = 128
 
     init(_ head: RequestHead, _ bytes: ByteBuffer, _ loop: LoopState, _ allocator: ByteBufferAllocator) {
-        var id = allocator.buffer(capacity: 40)
         var fields = allocator.buffer(capacity: 320)
+        var id = 0..<0
         bytes.withUnsafeReadableBytes { bytes in
             func value(_ field: KnownField) -> UnsafeRawBufferPointer? {
                 head.value(of: field).map { UnsafeRawBufferPointer(rebasing: bytes[$0]) }
             }
-            if let own = value(.requestID), (1...Self.idLimit).contains(own.count), own.allSatisfy({ $0 > 0x20 }) {
-                id.writeBytes(own)
-            } else {
-                id.writeWord(loop.randomWord())
-                id.writeWord(loop.randomWord())
-            }
             fields.writeStaticString("content-type: application/json\r\nx-request-id: ")
-            fields.writeImmutableBuffer(id)
+            let start = fields.writerIndex
+            if let own = value(.requestID), (1...Self.idLimit).contains(own.count), own.allSatisfy({ $0 > 0x20 }) {
+                fields.writeBytes(own)
+            } else {
+                fields.writeWord(loop.randomWord())
+                fields.writeWord(loop.randomWord())
+            }
+            id = start..<fields.writerIndex
             fields.writeStaticString("\r\naccept: ")
             if let accept = value(.accept), accept.count <= 256 {
                 fields.writeBytes(accept)
@@ -56,7 +57,7 @@ struct RequestIdentity {
             }
             fields.writeStaticString("\r\n")
         }
-        requestID = id
+        requestID = fields.getSlice(at: id.lowerBound, length: id.count) ?? ByteBuffer()
         self.fields = fields
     }
 

@@ -23,6 +23,8 @@ final class UsageJournal: Sendable {
         var nextFile = 1
         var names: [String: UInt32] = [:]
         var spelled: [(model: String, version: String)] = []
+        /// The name that was asked for last: mostly it is the next one too.
+        var last: (model: String, version: String, number: UInt32)?
         var pending: Batch?
         /// Requests that found no room on the disk.
         var lost = 0
@@ -245,8 +247,12 @@ final class UsageJournal: Sendable {
 
     /// Names are a line each, in the order of their numbers; written before a slot refers to one.
     private func nameNumber(_ model: String, _ version: String, _ state: inout State) throws -> UInt32 {
+        if let last = state.last, last.model == model, last.version == version { return last.number }
         let name = "\(model)\t\(version)"
-        if let number = state.names[name] { return number }
+        if let number = state.names[name] {
+            state.last = (model, version, number)
+            return number
+        }
         let line = Array((name + "\n").utf8)
         guard write(namesFile, line, line.count) == line.count else {
             throw UsageJournalError("write", "\(folder)/names")
