@@ -27,7 +27,28 @@ package enum KnownField: UInt8, Sendable {
 
     /// The field of a name, in any case.
     init(name: UnsafeRawBufferPointer) {
-        self = Self.candidates(ofLength: name.count).first { Self.isEqual(name, $0.0) }?.1 ?? .other
+        func isName(_ lower: StaticString) -> Bool { Self.isEqual(name, lower) }
+        // By the length first: a table would cost every field two counts of references.
+        self =
+            switch name.count {
+            case 2 where isName("te"): .te
+            case 3 where isName("via"): .via
+            case 4: isName("host") ? .host : isName("date") ? .date : .other
+            case 6: isName("accept") ? .accept : isName("server") ? .server : isName("expect") ? .expect : .other
+            case 7: isName("trailer") ? .trailer : isName("upgrade") ? .upgrade : .other
+            case 10 where isName("connection"): .connection
+            case 10 where isName("keep-alive"): .keepAlive
+            case 10: isName("set-cookie") ? .setCookie : isName("tracestate") ? .tracestate : .other
+            case 11: isName("retry-after") ? .retryAfter : isName("traceparent") ? .traceparent : .other
+            case 12: isName("content-type") ? .contentType : isName("x-request-id") ? .requestID : .other
+            case 13 where isName("authorization"): .authorization
+            case 14 where isName("content-length"): .contentLength
+            case 16:
+                isName("content-encoding") ? .contentEncoding : isName("proxy-connection") ? .proxyConnection : .other
+            case 17 where isName("transfer-encoding"): .transferEncoding
+            case 18 where isName("proxy-authenticate"): .proxyAuthenticate
+            default: .other
+            }
     }
 
     /// Fields that end with the connection they came by (RFC 9110 §7.6.1), and so are never passed on.
@@ -38,25 +59,6 @@ package enum KnownField: UInt8, Sendable {
         default: false
         }
     }
-
-    private static func candidates(ofLength length: Int) -> [(StaticString, KnownField)] {
-        length < byLength.count ? byLength[length] : []
-    }
-
-    private static let byLength: [[(StaticString, KnownField)]] = {
-        let all: [(StaticString, KnownField)] = [
-            ("accept", .accept), ("authorization", .authorization), ("connection", .connection),
-            ("content-encoding", .contentEncoding), ("content-length", .contentLength), ("content-type", .contentType),
-            ("date", .date), ("expect", .expect), ("host", .host), ("keep-alive", .keepAlive),
-            ("proxy-authenticate", .proxyAuthenticate), ("proxy-connection", .proxyConnection),
-            ("x-request-id", .requestID), ("retry-after", .retryAfter), ("server", .server),
-            ("set-cookie", .setCookie), ("te", .te), ("traceparent", .traceparent), ("tracestate", .tracestate),
-            ("trailer", .trailer), ("transfer-encoding", .transferEncoding), ("upgrade", .upgrade), ("via", .via),
-        ]
-        var table = [[(StaticString, KnownField)]](repeating: [], count: 24)
-        for entry in all { table[entry.0.utf8CodeUnitCount].append(entry) }
-        return table
-    }()
 
     /// - Parameter lower: the name in lower case.
     private static func isEqual(_ name: UnsafeRawBufferPointer, _ lower: StaticString) -> Bool {

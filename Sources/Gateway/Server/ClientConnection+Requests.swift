@@ -230,27 +230,30 @@ extension ClientConnection {
     ///   - body: JSON.
     ///   - fields: further header lines.
     func answer(_ status: Int, _ body: ByteBuffer, fields: String, requestID: ByteBuffer?) {
-        var out = allocator.buffer(capacity: 256 + body.readableBytes)
-        out.writeStaticString("HTTP/1.1 ")
-        out.writeDecimal(status)
-        out.writeStaticString(" ")
-        out.writeStaticString(StatusReason.of(status))
-        out.writeStaticString("\r\ncontent-type: application/json\r\ncontent-length: ")
-        out.writeDecimal(body.readableBytes)
-        out.writeStaticString("\r\n")
-        out.writeString(fields)
-        if let requestID {
-            out.writeStaticString("x-request-id: ")
-            out.writeImmutableBuffer(requestID)
-            out.writeStaticString("\r\n")
+        let size = 256 + fields.utf8.count + (requestID?.readableBytes ?? 0) + body.readableBytes
+        var out = allocator.buffer(capacity: size)
+        out.write(atMost: size) { out in
+            out.text("HTTP/1.1 ")
+            out.decimal(status)
+            out.text(" ")
+            out.text(StatusReason.of(status))
+            out.text("\r\ncontent-type: application/json\r\ncontent-length: ")
+            out.decimal(body.readableBytes)
+            out.text("\r\n")
+            out.string(fields)
+            if let requestID {
+                out.text("x-request-id: ")
+                out.buffer(requestID)
+                out.text("\r\n")
+            }
+            if closesAfterAnswer {
+                out.text("connection: close\r\n")
+            } else if head.isOldVersion {
+                out.text("connection: keep-alive\r\n")
+            }
+            out.text("\r\n")
+            if head.method != .head { out.buffer(body) }
         }
-        if closesAfterAnswer {
-            out.writeStaticString("connection: close\r\n")
-        } else if head.isOldVersion {
-            out.writeStaticString("connection: keep-alive\r\n")
-        }
-        out.writeStaticString("\r\n")
-        if head.method != .head { out.writeImmutableBuffer(body) }
         write(out)
     }
 }

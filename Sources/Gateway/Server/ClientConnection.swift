@@ -62,6 +62,7 @@ final class ClientConnection: ChannelInboundHandler {
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
+        allocator = context.channel.allocator
         loop.add(self)
     }
 
@@ -113,7 +114,7 @@ final class ClientConnection: ChannelInboundHandler {
 
     // MARK: For the exchange
 
-    var allocator: ByteBufferAllocator { context?.channel.allocator ?? ByteBufferAllocator() }
+    private(set) var allocator = ByteBufferAllocator()
     var isWritable: Bool { context?.channel.isWritable ?? true }
 
     func write(_ buffer: ByteBuffer) {

@@ -52,23 +52,25 @@ extension ClientRequest {
         for replica: Replica, _ allocator: ByteBufferAllocator, _ edits: some Collection<Edit>
     ) -> ByteBuffer {
         let length = edits.reduce(body.readableBytes) { $0 + $1.text.readableBytes - $1.place.count }
-        var out = allocator.buffer(
-            capacity: 128 + replica.fields.readableBytes + fields.readableBytes + length)
-        out.writeStaticString("POST ")
-        out.writeStaticString(endpoint.path)
-        out.writeStaticString(" HTTP/1.1\r\n")
-        out.writeImmutableBuffer(replica.fields)
-        out.writeImmutableBuffer(fields)
-        out.writeStaticString("content-length: ")
-        out.writeDecimal(length)
-        out.writeStaticString("\r\n\r\n")
-        var at = 0
-        for edit in edits {
-            out.copy(body, at..<edit.place.lowerBound)
-            out.writeImmutableBuffer(edit.text)
-            at = edit.place.upperBound
+        let size = 128 + replica.fields.readableBytes + fields.readableBytes + length
+        var out = allocator.buffer(capacity: size)
+        out.write(atMost: size) { out in
+            out.text("POST ")
+            out.text(endpoint.path)
+            out.text(" HTTP/1.1\r\n")
+            out.buffer(replica.fields)
+            out.buffer(fields)
+            out.text("content-length: ")
+            out.decimal(length)
+            out.text("\r\n\r\n")
+            var at = 0
+            for edit in edits {
+                out.buffer(body, at..<edit.place.lowerBound)
+                out.buffer(edit.text)
+                at = edit.place.upperBound
+            }
+            out.buffer(body, at..<body.readableBytes)
         }
-        out.copy(body, at..<body.readableBytes)
         return out
     }
 
@@ -109,21 +111,6 @@ extension ClientRequest {
 }
 
 extension ByteBuffer {
-    /// Appends a number in decimal digits.
-    mutating func writeDecimal(_ value: Int) {
-        var digits: (UInt64, UInt64, UInt64) = (0, 0, 0)
-        withUnsafeMutableBytes(of: &digits) { bytes in
-            var at = bytes.count
-            var rest = value
-            repeat {
-                at -= 1
-                bytes[at] = UInt8(ascii: "0") + UInt8(rest % 10)
-                rest /= 10
-            } while rest > 0
-            writeBytes(UnsafeRawBufferPointer(rebasing: bytes[at...]))
-        }
-    }
-
     /// Bytes around a chunk's content.
     static let chunkOverhead = 12
     private static let sizeDigits = 8

@@ -31,37 +31,42 @@ extension Exchange {
         let isEvents = request.inspection.isStream && Self.isEventStream(head, bytes)
         if isEvents { filter = EventStreamFilter(passesUsage: !request.addsUsage) }
 
-        var out = client.allocator.buffer(capacity: bytes.count + 256)
-        out.writeStaticString("HTTP/1.1 ")
-        out.writeDecimal(status)
-        out.writeStaticString(" ")
-        out.writeStaticString(StatusReason.of(status))
-        out.writeStaticString("\r\n")
-        for field in head.fields where !Self.isReplaced(field.known) {
-            out.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[field.name]))
-            out.writeStaticString(": ")
-            out.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[field.value]))
-            out.writeStaticString("\r\n")
+        var length: Int?
+        if case .length(let count) = head.framing, !isEvents { length = count }
+        promised = length
+        isChunked = length == nil && !request.isOldVersion
+        if !request.keepsAlive || length == nil && !isChunked { client.closesAfterAnswer = true }
+        // A colon of a field may have had no space behind it.
+        let size = 256 + bytes.count + head.fields.count + request.requestID.readableBytes
+        var out = client.allocator.buffer(capacity: size)
+        out.write(atMost: size) { out in
+            out.text("HTTP/1.1 ")
+            out.decimal(status)
+            out.text(" ")
+            out.text(StatusReason.of(status))
+            out.text("\r\n")
+            for field in head.fields where !Self.isReplaced(field.known) {
+                out.bytes(UnsafeRawBufferPointer(rebasing: bytes[field.name]))
+                out.text(": ")
+                out.bytes(UnsafeRawBufferPointer(rebasing: bytes[field.value]))
+                out.text("\r\n")
+            }
+            if isEvents { out.text("x-accel-buffering: no\r\n") }
+            out.text("x-request-id: ")
+            out.buffer(request.requestID)
+            if let length {
+                out.text("\r\ncontent-length: ")
+                out.decimal(length)
+            } else if isChunked {
+                out.text("\r\ntransfer-encoding: chunked")
+            }
+            if client.closesAfterAnswer {
+                out.text("\r\nconnection: close")
+            } else if request.isOldVersion {
+                out.text("\r\nconnection: keep-alive")
+            }
+            out.text("\r\n\r\n")
         }
-        if isEvents { out.writeStaticString("x-accel-buffering: no\r\n") }
-        out.writeStaticString("x-request-id: ")
-        out.writeImmutableBuffer(request.requestID)
-        if case .length(let count) = head.framing, !isEvents {
-            out.writeStaticString("\r\ncontent-length: ")
-            out.writeDecimal(count)
-            promised = count
-        } else if !request.isOldVersion {
-            out.writeStaticString("\r\ntransfer-encoding: chunked")
-            isChunked = true
-        }
-        let closes = !request.keepsAlive || promised == nil && !isChunked
-        if closes { client.closesAfterAnswer = true }
-        if client.closesAfterAnswer {
-            out.writeStaticString("\r\nconnection: close")
-        } else if request.isOldVersion {
-            out.writeStaticString("\r\nconnection: keep-alive")
-        }
-        out.writeStaticString("\r\n\r\n")
         client.write(out)
     }
 

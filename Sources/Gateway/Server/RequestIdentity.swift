@@ -10,52 +10,51 @@ struct RequestIdentity {
     /// Of the client's fields only these go on: what it says of itself, its key above all, is not the replica's business.
     let fields: ByteBuffer
 
-    private static let idLimit = 128
+    /// Bytes of the header lines, without what is taken from the client's.
+    private static let usualSize = 256
 
     init(_ head: RequestHead, _ bytes: ByteBuffer, _ loop: LoopState, _ allocator: ByteBufferAllocator) {
-        var fields = allocator.buffer(capacity: 320)
+        var fields = allocator.buffer(capacity: Self.usualSize)
         var id = 0..<0
         bytes.withUnsafeReadableBytes { bytes in
-            func value(_ field: KnownField) -> UnsafeRawBufferPointer? {
-                head.value(of: field).map { UnsafeRawBufferPointer(rebasing: bytes[$0]) }
+            func value(_ field: KnownField, limit: Int) -> UnsafeRawBufferPointer? {
+                head.value(of: field).flatMap { (1...limit).contains($0.count) ? .init(rebasing: bytes[$0]) : nil }
             }
-            fields.writeStaticString("content-type: application/json\r\nx-request-id: ")
-            let start = fields.writerIndex
-            if let own = value(.requestID), (1...Self.idLimit).contains(own.count), own.allSatisfy({ $0 > 0x20 }) {
-                fields.writeBytes(own)
-            } else {
-                fields.writeWord(loop.randomWord())
-                fields.writeWord(loop.randomWord())
-            }
-            id = start..<fields.writerIndex
-            fields.writeStaticString("\r\naccept: ")
-            if let accept = value(.accept), accept.count <= 256 {
-                fields.writeBytes(accept)
-            } else {
-                fields.writeStaticString("*/*")
-            }
-            fields.writeStaticString("\r\ntraceparent: 00-")
-            let parent = value(.traceparent).flatMap { Self.isTraceparent($0) ? $0 : nil }
-            if let parent {
-                fields.writeBytes(UnsafeRawBufferPointer(rebasing: parent[3..<35]))
-            } else {
-                // A trace id of zeros only is forbidden (W3C Trace Context §3.2.2.3).
-                fields.writeWord(loop.randomWord() | 1)
-                fields.writeWord(loop.randomWord())
-            }
-            fields.writeStaticString("-")
-            fields.writeWord(loop.randomWord() | 1)
-            fields.writeStaticString("-")
-            if let parent {
-                fields.writeBytes(UnsafeRawBufferPointer(rebasing: parent[53..<55]))
-                if let state = value(.tracestate), state.count <= 512 {
-                    fields.writeStaticString("\r\ntracestate: ")
-                    fields.writeBytes(state)
+            let own = value(.requestID, limit: 128).flatMap { $0.allSatisfy { $0 > 0x20 } ? $0 : nil }
+            let accept = value(.accept, limit: 256)
+            let parent = value(.traceparent, limit: 55).flatMap { Self.isTraceparent($0) ? $0 : nil }
+            let state = parent == nil ? nil : value(.tracestate, limit: 512)
+            let size = Self.usualSize + (own?.count ?? 0) + (accept?.count ?? 0) + (state?.count ?? 0)
+            fields.write(atMost: size) { out in
+                out.text("content-type: application/json\r\nx-request-id: ")
+                let start = out.count
+                if let own {
+                    out.bytes(own)
+                } else {
+                    out.word(loop.randomWord())
+                    out.word(loop.randomWord())
                 }
-            } else {
-                fields.writeStaticString("00")
+                id = start..<out.count
+                out.text("\r\naccept: ")
+                if let accept { out.bytes(accept) } else { out.text("*/*") }
+                out.text("\r\ntraceparent: 00-")
+                if let parent {
+                    out.bytes(UnsafeRawBufferPointer(rebasing: parent[3..<35]))
+                } else {
+                    // A trace id of zeros only is forbidden (W3C Trace Context §3.2.2.3).
+                    out.word(loop.randomWord() | 1)
+                    out.word(loop.randomWord())
+                }
+                out.text("-")
+                out.word(loop.randomWord() | 1)
+                out.text("-")
+                if let parent { out.bytes(UnsafeRawBufferPointer(rebasing: parent[53..<55])) } else { out.text("00") }
+                if let state {
+                    out.text("\r\ntracestate: ")
+                    out.bytes(state)
+                }
+                out.text("\r\n")
             }
-            fields.writeStaticString("\r\n")
         }
         requestID = fields.getSlice(at: id.lowerBound, length: id.count) ?? ByteBuffer()
         self.fields = fields
@@ -72,19 +71,5 @@ struct RequestIdentity {
         func isZero(_ places: Range<Int>) -> Bool { value[places].allSatisfy { $0 == 0x30 } }
         return isHexadecimal(3..<35) && isHexadecimal(36..<52) && isHexadecimal(53..<55) && !isZero(3..<35)
             && !isZero(36..<52)
-    }
-}
-
-extension ByteBuffer {
-    /// Appends 16 hexadecimal digits.
-    mutating func writeWord(_ word: UInt64) {
-        var digits: (UInt64, UInt64) = (0, 0)
-        withUnsafeMutableBytes(of: &digits) { bytes in
-            for index in 0..<16 {
-                let digit = UInt8(truncatingIfNeeded: word >> UInt64(60 - 4 * index)) & 15
-                bytes[index] = digit < 10 ? 0x30 + digit : 0x57 + digit
-            }
-            writeBytes(UnsafeRawBufferPointer(bytes))
-        }
     }
 }

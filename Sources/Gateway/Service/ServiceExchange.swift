@@ -252,21 +252,24 @@ extension ClientConnection {
         guard case .service(let exchange) = phase else { return }
         leaveBody(exchange)
         exchange.hasBegun = true
-        var out = allocator.buffer(capacity: 256)
-        out.writeStaticString("HTTP/1.1 ")
-        out.writeDecimal(status)
-        out.writeStaticString(" ")
-        out.writeStaticString(StatusReason.of(status))
-        out.writeStaticString("\r\ncontent-type: application/octet-stream\r\ncontent-length: ")
-        out.writeDecimal(Int(length))
-        out.writeStaticString("\r\nx-request-id: ")
-        out.writeImmutableBuffer(exchange.requestID)
-        if closesAfterAnswer {
-            out.writeStaticString("\r\nconnection: close")
-        } else if head.isOldVersion {
-            out.writeStaticString("\r\nconnection: keep-alive")
+        let size = 256 + exchange.requestID.readableBytes
+        var out = allocator.buffer(capacity: size)
+        out.write(atMost: size) { out in
+            out.text("HTTP/1.1 ")
+            out.decimal(status)
+            out.text(" ")
+            out.text(StatusReason.of(status))
+            out.text("\r\ncontent-type: application/octet-stream\r\ncontent-length: ")
+            out.decimal(Int(length))
+            out.text("\r\nx-request-id: ")
+            out.buffer(exchange.requestID)
+            if closesAfterAnswer {
+                out.text("\r\nconnection: close")
+            } else if head.isOldVersion {
+                out.text("\r\nconnection: keep-alive")
+            }
+            out.text("\r\n\r\n")
         }
-        out.writeStaticString("\r\n\r\n")
         write(out)
     }
 
