@@ -14,12 +14,25 @@ import Testing
             + #""stream": true, "n": 2, "max_tokens": 50, "max_completion_tokens": 60, "temperature": 0.0, "user": "u"}"#
         let body = try Self.read(text)
         #expect(body.model == "security-qa@champion" && body.isStream && !body.includesUsage)
-        #expect(body.answers == 2 && body.maximumTokens == 60 && body.temperature == 0 && body.session == "u")
+        #expect(body.answers == 2 && body.maximumTokens == 60 && body.isGreedy && body.session == "u")
         let bytes = Array(text.utf8)
         #expect(String(decoding: bytes[body.modelPlace], as: UTF8.self) == #""security-qa@champion""#)
         #expect(
             String(decoding: bytes[body.prompt], as: UTF8.self) == #"[{"role":"user","content":"What is CWE-89?"}]"#)
         #expect(body.prompts == 1 && body.promptTokens == nil && body.estimatedPromptTokens == 45 / 4 + 1)
+    }
+
+    @Test(arguments: [
+        ("0", true), ("0.0", true), ("-0", true), ("0.00e7", true), ("0E-1", true), ("0.7", false), ("10", false),
+        ("0.01", false), ("1e0", false), ("null", false), ("false", false), (#""0""#, false), ("[0]", false),
+    ])
+    func whatIsGreedy(_ temperature: String, isGreedy: Bool) throws {
+        #expect(try Self.read(#"{"model":"m","temperature":\#(temperature)}"#).isGreedy == isGreedy)
+    }
+
+    @Test(arguments: [("0", 0), ("7", 7), ("10000000", 10_000_000)])
+    func wholeNumbers(_ number: String, value: Int) throws {
+        #expect(try Self.read(#"{"model":"m","max_tokens":\#(number)}"#).maximumTokens == value)
     }
 
     @Test(arguments: [
@@ -39,6 +52,10 @@ import Testing
         (#"{"model":"a","mod\u0065l":"b"}"#, "model", "comes twice"),
         (#"{"model":"m","stream":"yes"}"#, "stream", "true or false"),
         (#"{"model":"m","max_tokens":-1}"#, "max_tokens", "whole number"),
+        (#"{"model":"m","max_tokens":10000001}"#, "max_tokens", "whole number"),
+        (#"{"model":"m","max_tokens":18446744073709551617}"#, "max_tokens", "whole number"),
+        (#"{"model":"m","max_tokens":"5"}"#, "max_tokens", "whole number"),
+        (#"{"model":"m","n":129}"#, "n", "whole number"),
         (#"{"model":"m","n":1.5}"#, "n", "whole number"), (#"{"model":"m","n":1e99}"#, "n", "whole number"),
         (
             #"{"model":"m","stream_options":{"include_usage":true,"include_usage":false}}"#,
@@ -79,7 +96,7 @@ import Testing
             keepsAlive: true, deployment: ModelTable.Deployment(id: 0, model: "m", version: "7"), arm: nil,
             fallback: nil, key: nil,
             reservation: nil, price: PriceTable.Price(prompt: 0, cached: 0, completion: 0),
-            ask: Admission.Ask(deployment: 0, key: 0, cost: 1, level: 1, affinity: 0), joint: nil, received: .now())
+            joint: nil, received: .now())
         let bytes = request.encoded(for: Replica(configuration, id: 0), ByteBufferAllocator())
         let parts = String(buffer: bytes).split(separator: "\r\n\r\n", maxSplits: 1)
         let body = String(parts[1])

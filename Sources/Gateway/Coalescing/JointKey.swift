@@ -21,7 +21,7 @@ struct JointKey: Hashable, Sendable {
         loop: UInt64, isBatch: Bool, isJoining: Bool
     ) {
         guard !inspection.isStream, endpoint.isGeneration else { return nil }
-        let isDeterministic = endpoint == .embeddings || inspection.temperature == 0
+        let isDeterministic = endpoint == .embeddings || inspection.isGreedy
         let canJoin =
             isJoining && (endpoint == .completions || endpoint == .embeddings) && inspection.prompts == 1
             && !inspection.prompt.isEmpty
@@ -31,13 +31,13 @@ struct JointKey: Hashable, Sendable {
         var identical: UInt64 = 0
         var similar: UInt64 = 0
         body.withUnsafeReadableBytes { bytes in
-            if isDeterministic { identical = Hash.mix(seed ^ Hash.of(bytes)) | 1 }
+            if isDeterministic { identical = Hash.mix(seed ^ Hash.of(memory: bytes)) | 1 }
             guard canJoin, Self.holdsOnePrompt(bytes, inspection.prompt),
                 !EventStreamFilter.holds(bytes, Self.tokensMember), !EventStreamFilter.holds(bytes, "\"best_of\""),
                 !(EventStreamFilter.holds(bytes, "\"prompt\"") && EventStreamFilter.holds(bytes, "\"input\""))
             else { return }
-            let before = Hash.of(UnsafeRawBufferPointer(rebasing: bytes[..<inspection.prompt.lowerBound]))
-            let after = Hash.of(UnsafeRawBufferPointer(rebasing: bytes[inspection.prompt.upperBound...]))
+            let before = Hash.of(memory: UnsafeRawBufferPointer(rebasing: bytes[..<inspection.prompt.lowerBound]))
+            let after = Hash.of(memory: UnsafeRawBufferPointer(rebasing: bytes[inspection.prompt.upperBound...]))
             // Texts and numbers of tokens cannot stand in one list.
             let kind = UInt64(bytes[inspection.prompt.lowerBound])
             similar = Hash.mix(seed ^ before &+ Hash.mix(after ^ kind)) | 1

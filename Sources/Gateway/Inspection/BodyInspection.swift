@@ -18,8 +18,8 @@ struct BodyInspection: Sendable {
     var maximumTokens: Int?
     /// Answers to each prompt.
     var answers = 1
-    /// Nil where the client left it to the model server.
-    var temperature: Double?
+    /// Whether the temperature is zero: then there is one right answer.
+    var isGreedy = false
     /// The prompt, the messages or the input, as it stands in the body.
     var prompt = 0..<0
     /// How many prompts `prompt` holds.
@@ -169,8 +169,7 @@ extension BodyInspection {
             guard let count = try Self.integer(member, &cursor, most: Self.answerLimit) else { return }
             answers = max(answers, count)
         case .temperature:
-            let place = try cursor.skipValue()
-            temperature = Double(String(decoding: cursor.bytes[place], as: UTF8.self))
+            isGreedy = Self.isZero(cursor.bytes[try cursor.skipValue()])
         case .prompt, .messages, .input:
             try readPrompt(member, &cursor)
         case .user, .session:
@@ -261,11 +260,28 @@ extension BodyInspection {
             try cursor.skipValue()
             return nil
         }
-        let text = String(decoding: cursor.bytes[try cursor.skipValue()], as: UTF8.self)
-        guard let value = Int(text), value >= 0, value <= most else {
-            throw wrong(member, "a whole number from 0 to \(most)")
+        let digits = cursor.bytes[try cursor.skipValue()]
+        var value = 0
+        for byte in digits {
+            guard byte &- 0x30 < 10, value <= most else { throw wrong(member, "a whole number from 0 to \(most)") }
+            value = value * 10 + Int(byte - 0x30)
         }
+        guard value <= most else { throw wrong(member, "a whole number from 0 to \(most)") }
         return value
+    }
+
+    /// Whether a JSON value is a number, and that nought.
+    private static func isZero(_ value: Slice<UnsafeRawBufferPointer>) -> Bool {
+        var isNumber = false
+        for byte in value {
+            switch byte {
+            case UInt8(ascii: "0"): isNumber = true
+            case UInt8(ascii: "-"), UInt8(ascii: "."): continue
+            case UInt8(ascii: "e"), UInt8(ascii: "E"): return isNumber
+            default: return false
+            }
+        }
+        return isNumber
     }
 
     private static func wrong(_ member: Member, _ expected: String) -> BodyFault {

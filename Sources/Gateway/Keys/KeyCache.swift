@@ -1,3 +1,5 @@
+import Glibc
+
 /// The key that a connection sent last: the next request brings the same one, and its hash need not be made again.
 struct KeyCache {
     private var field: [UInt8] = []
@@ -9,7 +11,7 @@ struct KeyCache {
     /// The key in the value of an `Authorization` field; nil when it is unknown or no bearer token.
     mutating func find(_ value: UnsafeRawBufferPointer, in table: KeyTable) -> KeyState? {
         let current = table.generation
-        if current == generation, field.count == value.count, field.elementsEqual(value) { return found }
+        if current == generation, isSame(value) { return found }
         guard value.count > Self.scheme.count, value.count <= 512,
             zip(value, Self.scheme).allSatisfy({ $0 | 0x20 == $1 })
         else { return nil }
@@ -17,5 +19,10 @@ struct KeyCache {
         field = Array(value)
         generation = current
         return found
+    }
+
+    private func isSame(_ value: UnsafeRawBufferPointer) -> Bool {
+        guard field.count == value.count, let base = value.baseAddress else { return false }
+        return field.withUnsafeBytes { $0.baseAddress.map { memcmp($0, base, value.count) == 0 } ?? false }
     }
 }

@@ -58,8 +58,8 @@ extension ClientConnection {
             endRequest()
             return
         }
-        let request = try prepare(endpoint, body, identity, caller, received)
-        let exchange = Exchange(request, loop: loop, client: self)
+        let (request, ask) = try prepare(endpoint, body, identity, caller, received)
+        let exchange = Exchange(request, ask, loop: loop, client: self)
         self.exchange = exchange
         exchange.start()
     }
@@ -114,7 +114,7 @@ extension ClientConnection {
     func prepare(
         _ endpoint: Endpoint, _ body: ByteBuffer, _ identity: RequestIdentity, _ caller: Caller,
         _ received: NIODeadline
-    ) throws(GatewayError) -> ClientRequest {
+    ) throws(GatewayError) -> (ClientRequest, Admission.Ask) {
         let key = caller.key
         var result: Result<BodyInspection, BodyFault> = .success(BodyInspection())
         let depth = core.configuration.limits.depth
@@ -156,11 +156,12 @@ extension ClientConnection {
             endpoint, inspection, body, deployment: deployment.id, key: key?.id ?? 0, loop: loop.number,
             isBatch: caller.isBatch, isJoining: core.coalescing.mode != .off)
         ask.joint = joint
-        return ClientRequest(
+        let request = ClientRequest(
             endpoint: endpoint, inspection: inspection, body: body, fields: identity.fields,
             requestID: identity.requestID, isOldVersion: head.isOldVersion, keepsAlive: head.keepsAlive,
             deployment: deployment, arm: arm, fallback: fallback, key: key, reservation: reservation, price: price,
-            ask: ask, joint: joint, received: received)
+            joint: joint, received: received)
+        return (request, ask)
     }
 
     /// Tokens of the answers at most, or so many as are usual.
@@ -181,7 +182,7 @@ extension ClientConnection {
     static func affinity(_ inspection: BodyInspection, _ body: ByteBuffer) -> UInt64 {
         if let session = inspection.session { return Hash.of(session.utf8) }
         let head = inspection.prompt.prefix(256)
-        return body.withUnsafeReadableBytes { Hash.of(UnsafeRawBufferPointer(rebasing: $0[head])) }
+        return body.withUnsafeReadableBytes { Hash.of(memory: UnsafeRawBufferPointer(rebasing: $0[head])) }
     }
 
     func endRequest() {

@@ -21,7 +21,6 @@ struct ClientRequest {
     let key: KeyState?
     let reservation: KeyState.Reservation?
     let price: PriceTable.Price
-    let ask: Admission.Ask
     /// What it has in common with others; nil for what is answered by itself.
     let joint: JointKey?
     let received: NIODeadline

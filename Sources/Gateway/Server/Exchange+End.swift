@@ -117,7 +117,7 @@ extension Exchange {
         }
         slot?.finish(status: status, use: use, cost: cost, isPartial: isPartial)
         if let arm { record(arm, outcome, use) }
-        if arm?.isMirrored == true, status == 200, !request.ask.isBatch, case .ended = outcome {
+        if arm?.isMirrored == true, status == 200, !ask.isBatch, case .ended = outcome {
             core.mirror.withLock(\.self)?.copy(request.endpoint, request.body)
         }
         series.duration.recordNanoseconds((NIODeadline.now() - request.received).nanoseconds)

@@ -66,14 +66,14 @@ final class Exchange: UpstreamReceiver {
     var core: GatewayCore { loop.core }
     var timeouts: GatewayTimeouts { loop.core.configuration.timeouts }
 
-    init(_ request: ClientRequest, loop: LoopState, client: ClientConnection) {
+    init(_ request: ClientRequest, _ ask: Admission.Ask, loop: LoopState, client: ClientConnection) {
         self.request = request
         self.loop = loop
         self.client = client
         deployment = request.deployment
         arm = request.arm
         series = loop.core.metrics.series(request.deployment, request.endpoint)
-        ask = request.ask
+        self.ask = ask
         sentAt = request.received
         deadline = request.received + TimeAmount(loop.core.configuration.timeouts.queue)
         total = request.received + TimeAmount(loop.core.configuration.timeouts.total)

@@ -98,7 +98,7 @@ extension Exchange {
 
     /// Whether a second replica is asked when this one is slow.
     var isHedged: Bool {
-        timeouts.hedge != nil && !request.ask.isBatch && request.endpoint.isGeneration
+        timeouts.hedge != nil && !ask.isBatch && request.endpoint.isGeneration
             && (request.inspection.maximumTokens ?? .max) <= Self.hedgedTokens
     }
 

@@ -40,7 +40,7 @@ final class LoopState {
         init(_ exchange: Exchange) {
             let request = exchange.request
             key = request.key?.id ?? 0
-            isBatch = request.ask.isBatch
+            isBatch = exchange.ask.isBatch
             cached = AnswerCache.Question(
                 deployment: exchange.deployment.id, team: request.key?.key.team ?? "", endpoint: request.endpoint,
                 body: request.body)
