@@ -30,7 +30,7 @@ import Testing
         #expect(try Self.read(#"{"model":"m","temperature":\#(temperature)}"#).isGreedy == isGreedy)
     }
 
-    @Test(arguments: [("0", 0), ("7", 7), ("10000000", 10_000_000)])
+    @Test(arguments: [("0", 0), ("-0", 0), ("7", 7), ("10000000", 10_000_000)])
     func wholeNumbers(_ number: String, value: Int) throws {
         #expect(try Self.read(#"{"model":"m","max_tokens":\#(number)}"#).maximumTokens == value)
     }

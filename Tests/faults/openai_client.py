@@ -273,11 +273,11 @@ def embeddings(trial):
     """embeddings.create: the engine's vectors; where it has none, OpenAI's error, whatever the engine's looks like."""
     try:
         own = trial.direct.embeddings.create(model=MODEL, input="a text", encoding_format="float")
-    except openai.NotFoundError:
-        with raises(openai.NotFoundError, "not_supported", 404):
-            trial.client.embeddings.create(model=MODEL, input="a text", encoding_format="float")
-        return "the engine does not have the path, and the gateway says so"
     except openai.APIStatusError as error:
+        if error.status_code in (404, 405):
+            with raises(openai.NotFoundError, "not_supported", 404):
+                trial.client.embeddings.create(model=MODEL, input="a text", encoding_format="float")
+            return "the engine does not have the path, and the gateway says so"
         with raises(type(error), body=error.body) as told:
             trial.client.embeddings.create(model=MODEL, input="a text", encoding_format="float")
         return f"the engine has none: {told['error'].message}"

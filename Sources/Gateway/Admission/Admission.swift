@@ -30,7 +30,7 @@ final class Admission: Sendable {
         var answers = 1
         /// 0 is served first.
         let level: Int
-        /// Requests with the same beginning share a hash, and best a replica that has it in its cache.
+        /// Requests with the same beginning share a hash, and best a replica that has it in its cache; 0 for no beginning.
         let affinity: UInt64
         /// Whether it takes what the others leave, and waits behind all of them.
         var isBatch = false

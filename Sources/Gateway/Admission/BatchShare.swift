@@ -1,6 +1,6 @@
 import NIOCore
 
-/// How many requests of batches a replica gets while others run there: as many as the others do not notice. Pure.
+/// How many requests of batches a replica gets while others run there: as many as the others do not notice.
 ///
 /// By turns of ten seconds batches run beside the others and do not; what an answer's token takes in the one and the other is
 /// compared. What engines of all sizes bear is so different that no fixed part would do: a GPU has room for hundreds, on two

@@ -23,7 +23,8 @@ extension Exchange {
     func join(_ call: JointCall) {
         phase = .joint(call)
         deadline = .distantFuture
-        countAttempt()
+        attempts += 1
+        countWait()
     }
 
     func jointCallSent() { begin() }

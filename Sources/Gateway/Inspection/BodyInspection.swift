@@ -260,7 +260,11 @@ extension BodyInspection {
             try cursor.skipValue()
             return nil
         }
-        let digits = cursor.bytes[try cursor.skipValue()]
+        var digits = cursor.bytes[try cursor.skipValue()]
+        // JSON has a nought of its own for what is a little less than it.
+        if digits.count == 2, digits.first == UInt8(ascii: "-"), digits.last == UInt8(ascii: "0") {
+            digits.removeFirst()
+        }
         var value = 0
         for byte in digits {
             guard byte &- 0x30 < 10, value <= most else { throw wrong(member, "a whole number from 0 to \(most)") }

@@ -83,6 +83,9 @@ final class KeyState: Sendable {
 
     var key: APIKey { state.withLock { $0.key } }
 
+    /// When it ends, in seconds since 1970; nil for never.
+    var expires: Double? { state.withLock { $0.key.limits.expires?.seconds } }
+
     // MARK: Requests
 
     /// Checks all limits and takes what the request will need.

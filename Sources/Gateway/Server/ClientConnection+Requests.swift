@@ -107,7 +107,7 @@ extension ClientConnection {
             guard core.keys.isLoaded else { throw .keysUnknown }
             throw .unknownKey
         }
-        if let expires = found.key.limits.expires, loop.secondsSince1970 >= expires.seconds { throw .unknownKey }
+        if let expires = found.expires, loop.secondsSince1970 >= expires { throw .unknownKey }
         return Caller(key: found, isBatch: false)
     }
 
@@ -198,6 +198,7 @@ extension ClientConnection {
             ownDeadline = answeredAt + TimeAmount(core.configuration.timeouts.stalledClient)
             setReading(true)
             received = ByteBuffer()
+            flush()
             let bound = NIOLoopBound(self, eventLoop: loop.loop)
             context?.writeAndFlush(wrapOutboundOut(ByteBuffer())).whenComplete { _ in
                 bound.value.ownDeadline = .now() + Self.lingering

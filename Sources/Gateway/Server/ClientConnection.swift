@@ -47,6 +47,8 @@ final class ClientConnection: ChannelInboundHandler {
     /// When the last answer was written, and what the client had not taken of it at the last look.
     var answeredAt = NIODeadline.uptimeNanoseconds(0)
     var unsent = Int.max
+    /// What was written and not passed on yet.
+    private var piece = ByteBuffer()
     var isReading = false
     var isPaused = false
     var keys = KeyCache()
@@ -87,7 +89,7 @@ final class ClientConnection: ChannelInboundHandler {
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
-        context.flush()
+        flush()
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
@@ -117,8 +119,25 @@ final class ClientConnection: ChannelInboundHandler {
     private(set) var allocator = ByteBufferAllocator()
     var isWritable: Bool { context?.channel.isWritable ?? true }
 
+    /// Bytes up to which what is written goes in one piece, as the head and the content of a short answer do.
+    static let pieceLimit = 4_096
+
+    /// Goes out with the next flush, at the latest.
     func write(_ buffer: ByteBuffer) {
-        context?.write(wrapOutboundOut(buffer), promise: nil)
+        let isShort = buffer.readableBytes <= Self.pieceLimit
+        if !isShort || piece.readableBytes + buffer.readableBytes > Self.pieceLimit { writePiece() }
+        guard isShort else {
+            context?.write(wrapOutboundOut(buffer), promise: nil)
+            return
+        }
+        if piece.readableBytes == 0 { piece = buffer } else { piece.writeImmutableBuffer(buffer) }
+    }
+
+    private func writePiece() {
+        guard piece.readableBytes > 0 else { return }
+        let whole = piece
+        piece = ByteBuffer()
+        context?.write(wrapOutboundOut(whole), promise: nil)
     }
 
     func writeStatic(_ text: StaticString) {
@@ -128,6 +147,7 @@ final class ClientConnection: ChannelInboundHandler {
     }
 
     func flush() {
+        writePiece()
         context?.flush()
     }
 

@@ -38,7 +38,9 @@ extension Exchange {
         if !request.keepsAlive || length == nil && !isChunked { client.closesAfterAnswer = true }
         // A colon of a field may have had no space behind it.
         let size = 256 + bytes.count + head.fields.count + request.requestID.readableBytes
-        var out = client.allocator.buffer(capacity: size)
+        // With room for a content that goes in one piece with it.
+        let room = length.map { $0 <= ClientConnection.pieceLimit ? $0 : 0 } ?? 0
+        var out = client.allocator.buffer(capacity: size + room)
         out.write(atMost: size) { out in
             out.text("HTTP/1.1 ")
             out.decimal(status)

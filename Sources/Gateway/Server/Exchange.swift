@@ -191,11 +191,14 @@ final class Exchange: UpstreamReceiver {
             return
         }
         self.grant = grant
-        countAttempt()
+        attempts += 1
         if let connection = loop.takeConnection(to: grant.replica) {
+            let (isFirst, series) = (attempts == 1 && ask.preemptions == 0, series)
             send(on: connection)
+            if isFirst { series.queued.recordNanoseconds((sentAt - request.received).nanoseconds) }
             return
         }
+        countWait()
         phase = .connecting
         deadline = .distantFuture
         loop.connect(to: grant.replica) { [self] result in
@@ -219,8 +222,8 @@ final class Exchange: UpstreamReceiver {
         }
     }
 
-    func countAttempt() {
-        attempts += 1
+    /// How long the first attempt had to wait for its place.
+    func countWait() {
         if attempts == 1, ask.preemptions == 0 {
             series.queued.recordNanoseconds((NIODeadline.now() - request.received).nanoseconds)
         }

@@ -14,9 +14,8 @@ struct RequestIdentity {
     private static let usualSize = 256
 
     init(_ head: RequestHead, _ bytes: ByteBuffer, _ loop: LoopState, _ allocator: ByteBufferAllocator) {
-        var fields = allocator.buffer(capacity: Self.usualSize)
         var id = 0..<0
-        bytes.withUnsafeReadableBytes { bytes in
+        fields = bytes.withUnsafeReadableBytes { bytes in
             func value(_ field: KnownField, limit: Int) -> UnsafeRawBufferPointer? {
                 head.value(of: field).flatMap { (1...limit).contains($0.count) ? .init(rebasing: bytes[$0]) : nil }
             }
@@ -25,6 +24,7 @@ struct RequestIdentity {
             let parent = value(.traceparent, limit: 55).flatMap { Self.isTraceparent($0) ? $0 : nil }
             let state = parent == nil ? nil : value(.tracestate, limit: 512)
             let size = Self.usualSize + (own?.count ?? 0) + (accept?.count ?? 0) + (state?.count ?? 0)
+            var fields = allocator.buffer(capacity: size)
             fields.write(atMost: size) { out in
                 out.text("content-type: application/json\r\nx-request-id: ")
                 let start = out.count
@@ -55,9 +55,9 @@ struct RequestIdentity {
                 }
                 out.text("\r\n")
             }
+            return fields
         }
         requestID = fields.getSlice(at: id.lowerBound, length: id.count) ?? ByteBuffer()
-        self.fields = fields
     }
 
     /// Version 00 of W3C Trace Context (§3.2): `00-<32 digits>-<16 digits>-<2 digits>`, ids not all zeros.
