@@ -40,6 +40,39 @@ import Testing
         }
     }
 
+    /// What is written has room, however much of it is the client's and the model server's.
+    @Test(arguments: ["1.1", "1.0"], [0, 1, 3_000, 4_095, 4_096, 4_097, 100_000])
+    func theLongestHeads(version: String, size: Int) async throws {
+        let id = String(repeating: "i", count: 128)
+        let accept = String(repeating: "a", count: 256)
+        let state = "t=" + String(repeating: "s", count: 510)
+        let content = String(repeating: "c", count: size)
+        // As an answer may have them: nothing between the colon and the value.
+        let fields = (0..<90).map { "X-\($0):\($0)\r\n" }.joined()
+        try await ScriptedUpstream.with { peer in
+            let (head, _) = try await peer.readRequest()
+            #expect(head.contains("x-request-id: \(id)\r\naccept: \(accept)\r\ntraceparent: 00-0af7651916cd43dd"))
+            #expect(head.contains("\r\ntracestate: \(state)\r\n"))
+            try await peer.send("HTTP/1.1 431 No\r\n\(fields)content-length:\(size)\r\n\r\n\(content)")
+        } _: { upstream in
+            try await TestGateway.with(upstreams: [upstream.port]) { gateway in
+                try await WirePeer.connect(port: gateway.port) { client in
+                    let own =
+                        "X-Request-Id: \(id)\r\nAccept: \(accept)\r\nTracestate: \(state)\r\nConnection: keep-alive\r\n"
+                        + "Traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n"
+                    let request = TestGateway.request(fields: own)
+                    try await client.send(request.replacing("HTTP/1.1\r\n", with: "HTTP/\(version)\r\n"))
+                    let (head, body) = try await client.readResponse()
+                    #expect(head.hasPrefix("HTTP/1.1 431 Request Header Fields Too Large\r\n"))
+                    for index in 0..<90 { #expect(head.contains("\r\nX-\(index): \(index)\r\n")) }
+                    #expect(head.contains("\r\nx-request-id: \(id)\r\ncontent-length: \(size)\r\n"))
+                    #expect(head.contains("connection: keep-alive\r\n") == (version == "1.0"))
+                    #expect(body == content)
+                }
+            }
+        }
+    }
+
     @Test func namesAreMadeWhereTheClientHasNone() async throws {
         try await ScriptedUpstream.with { peer in
             let (head, _) = try await peer.readRequest()

@@ -40,6 +40,28 @@ import Testing
         #expect(head.framing == .length(12) && head.keepsAlive)
     }
 
+    /// Values are read eight bytes at a time: what is forbidden in one must be found at every place, and nothing else.
+    @Test(arguments: 0..<40)
+    func everyByteOfAValueIsLookedAt(_ place: Int) throws {
+        let before = Array("GET / HTTP/1.1\r\nHost: h\r\nX: (".utf8)
+        for byte in UInt8.min...UInt8.max {
+            var value = [UInt8](repeating: UInt8(ascii: "v"), count: 40)
+            value[place] = byte
+            let text = before + value + Array(")\r\n\r\n".utf8)
+            let isAllowed = byte >= 0x20 && byte != 0x7f || byte == 0x09
+            do {
+                let head = try #require(try Self.read(text))
+                #expect(isAllowed, "byte \(byte) is taken")
+                #expect(head.fields.last == "X=(" + String(decoding: value, as: UTF8.self) + ")")
+            } catch let fault as HTTPFault {
+                #expect(!isAllowed && fault.status == 400, "byte \(byte): \(fault)")
+                let index = before.count + place + 1
+                // A carriage return ends the line, and what follows it is no line feed.
+                #expect(fault.message.contains(byte == 0x0d ? "CR LF" : "byte \(index) of the head"), "\(fault)")
+            }
+        }
+    }
+
     @Test func aHeadMayComeInAnyPieces() throws {
         let text = Array("\r\nGET / HTTP/1.1\r\nhost: h\r\nconnection: Keep-Alive, Close\r\n\r\n".utf8)
         var head = RequestHead()
