@@ -93,7 +93,8 @@ final class ClientConnection: ChannelInboundHandler {
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        guard context.channel.isWritable else { return }
+        isWritable = context.channel.isWritable
+        guard isWritable else { return }
         exchange?.clientIsWritable()
         if case .service(let exchange) = phase { exchange.clientIsWritable() }
         if case .idle = phase {
@@ -117,7 +118,8 @@ final class ClientConnection: ChannelInboundHandler {
     // MARK: For the exchange
 
     private(set) var allocator = ByteBufferAllocator()
-    var isWritable: Bool { context?.channel.isWritable ?? true }
+    /// Whether the client takes what is written, as the channel said last.
+    private(set) var isWritable = true
 
     /// Bytes up to which what is written goes in one piece, as the head and the content of a short answer do.
     static let pieceLimit = 4_096
