@@ -12,7 +12,8 @@
 #
 # The proxies run on one core, wrk and a stand-in for the model server (nginx with one static answer) on another. All
 # proxies are up all the time and take turns. What a proxy adds to latency is its percentile less that of the same load
-# without a proxy, in the same turn. Martlet has keys with all limits, costs, metrics, routing by alias and the usage
+# without a proxy, in the same turn. The requests are such as may get another answer each time, so that each is passed on;
+# the upstream counts them. Martlet has keys with all limits, costs, metrics, routing by alias and the usage
 # journal on; the others do none of this. Redis and PostgreSQL, which Martlet asks beside the requests, are started for
 # this run in a temporary folder and stopped at its end. Streams are made and measured by a program in streams/.
 #

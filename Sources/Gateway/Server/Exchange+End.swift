@@ -91,13 +91,21 @@ extension Exchange {
     }
 
     func finish() {
-        settle(.ended)
+        let use = giveBack(.ended)
         client.exchangeEnded()
+        // The client need not wait for this.
+        if let use { count(.ended, use) }
     }
 
     /// Gives everything back and writes down what was used; once.
     func settle(_ outcome: Outcome) {
-        if case .over = phase { return }
+        if let use = giveBack(outcome) { count(outcome, use) }
+    }
+
+    /// Gives back what others may have now, and writes down in the journal what was used.
+    /// - Returns: what was used; nil where that was done before.
+    private func giveBack(_ outcome: Outcome) -> TokenUse? {
+        if case .over = phase { return nil }
         phase = .over
         hedge?.cancel()
         let (use, isPartial) = usedTokens()
@@ -116,6 +124,11 @@ extension Exchange {
             key.settle(reservation, tokens: use.prompt + use.completion, cost: cost)
         }
         slot?.finish(status: status, use: use, cost: cost, isPartial: isPartial)
+        return use
+    }
+
+    /// Tells whoever watches: the rollout's judge, the mirror, metrics.
+    private func count(_ outcome: Outcome, _ use: TokenUse) {
         if let arm { record(arm, outcome, use) }
         if arm?.isMirrored == true, status == 200, !ask.isBatch, case .ended = outcome {
             core.mirror.withLock(\.self)?.copy(request.endpoint, request.body)
