@@ -4,7 +4,7 @@
 #   Benchmarks/gateway/vllm.sh [PART...] [--turns N] [--overload-seconds N] [--alone-seconds N] [--beside-seconds N]
 #                              [--batch-requests N] [--model FOLDER] [--engine-cores LIST] [--json FILE]
 #
-#   PART                  goodput, sharing, coalescing, overload, batch (default: all, about half an hour on two cores)
+#   PART                  goodput, sharing, coalescing, overload, batch (default: all, some forty minutes on two cores)
 #   --turns N             turns in which everything that is compared is measured (default 3); of overloads there is one
 #   --overload-seconds N  of each overload (default 60)
 #   --alone-seconds N     of the streams without a batch, in each turn (default 30)

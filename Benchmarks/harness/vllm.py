@@ -27,8 +27,9 @@ WIDTHS = (64, 256)
 ROUNDS = {64: 4, 256: 3}
 # Requests that are asked one after another.
 ALONE = 48
-# Seconds of load in which the gateway finds out whether joining requests wins: six of trial, and the way there.
-TRIAL = 10
+# Seconds of load in which the gateway finds out whether joining requests wins: six of trial, and before each change the
+# answers to what was sent until then.
+TRIAL = 40
 # Seconds that a request waits for its place at most, and those of the first token in a model server with all places taken.
 QUEUE_LIMIT, FIRST_TOKEN = 30, 5
 # Seconds of an overload that count for nothing: until requests of all keys wait.

@@ -14,7 +14,7 @@ import Testing
         var now = start
         while now < start + seconds {
             now += 1 / (trial.isOn ? on : off)
-            trial.ended(moment(now), isWaiting: true)
+            trial.ended(moment(now), sent: moment(now), isWaiting: true)
         }
         return trial.isOn
     }
@@ -35,20 +35,66 @@ import Testing
         // Twice as fast at the end as at the beginning, joined or not.
         while now < 8 {
             now += 1 / (100 + 15 * now)
-            trial.ended(Self.moment(now), isWaiting: true)
+            trial.ended(Self.moment(now), sent: Self.moment(now), isWaiting: true)
         }
         #expect(!trial.isOn)
     }
 
     @Test func nothingIsLearntWithoutWaiting() {
         var trial = CoalescingTrial()
-        for step in 0..<1_000 { trial.ended(Self.moment(1 + Double(step) / 100), isWaiting: false) }
+        for step in 0..<1_000 {
+            trial.ended(
+                Self.moment(1 + Double(step) / 100), sent: Self.moment(1 + Double(step) / 100), isWaiting: false)
+        }
         #expect(!trial.isOn)
-        for step in 0..<150 { trial.ended(Self.moment(20 + Double(step) / 100), isWaiting: true) }
-        trial.ended(Self.moment(22), isWaiting: false)
+        for step in 0..<150 {
+            trial.ended(
+                Self.moment(20 + Double(step) / 100), sent: Self.moment(20 + Double(step) / 100), isWaiting: true)
+        }
+        trial.ended(Self.moment(22), sent: Self.moment(22), isWaiting: false)
+        #expect(!trial.isOn)
+        // Not even where it would win: what comes after is another load.
+        for step in 0..<30 {
+            trial.ended(
+                Self.moment(23 + Double(step) / 100), sent: Self.moment(23 + Double(step) / 100), isWaiting: false)
+        }
         #expect(!trial.isOn)
         // A few answers say nothing either.
         #expect(!Self.run(&trial, from: 30, on: 10, off: 2, seconds: 30))
+    }
+
+    /// Joining empties the queue, and would otherwise end its own trial.
+    @Test func anEmptyQueueMeansNothingWhereRequestsAreJoined() {
+        var trial = CoalescingTrial()
+        var now = 1.0
+        trial.ended(Self.moment(now), sent: Self.moment(now), isWaiting: true)
+        while now < 10 {
+            now += trial.isOn ? 1 / 400 : 1 / 50
+            trial.ended(Self.moment(now), sent: Self.moment(now), isWaiting: !trial.isOn)
+        }
+        #expect(trial.isOn)
+        // By then it is decided, for minutes.
+        trial.ended(Self.moment(now + 100), sent: Self.moment(now + 100), isWaiting: true)
+        #expect(trial.isOn)
+    }
+
+    /// An upstream that takes one call at a time, whatever it holds, and has many in hand: what was sent before a span shows
+    /// in it for longer than it lasts.
+    @Test func whatIsStillInHandIsNotCounted() {
+        var trial = CoalescingTrial()
+        var now = 1.0
+        var calls = [(answers: Int, sent: Double)](repeating: (1, now), count: 128)
+        while now < 60 {
+            now += 0.02
+            let call = calls.removeFirst()
+            for _ in 0..<call.answers {
+                trial.ended(Self.moment(now), sent: Self.moment(call.sent), isWaiting: !trial.isOn)
+            }
+            calls.append((trial.isOn ? 2 : 1, now))
+        }
+        #expect(trial.isOn)
+        trial.ended(Self.moment(now + 60), sent: Self.moment(now + 60), isWaiting: true)
+        #expect(trial.isOn)
     }
 
     @Test func whatCannotBeDividedStaysOff() {

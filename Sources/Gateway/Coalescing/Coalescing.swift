@@ -23,9 +23,10 @@ final class Coalescing: Sendable {
     }
 
     /// An answer that could have been joined with others has ended.
-    func ended(_ deployment: Int, isWaiting: Bool) {
+    /// - Parameter sent: when the replica was asked.
+    func ended(_ deployment: Int, sent: NIODeadline, isWaiting: Bool) {
         guard mode == .auto else { return }
-        trials.withLock { $0[deployment, default: CoalescingTrial()].ended(.now(), isWaiting: isWaiting) }
+        trials.withLock { $0[deployment, default: CoalescingTrial()].ended(.now(), sent: sent, isWaiting: isWaiting) }
     }
 
     func giveUp(_ deployment: Int) {

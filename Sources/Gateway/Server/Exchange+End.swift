@@ -117,7 +117,7 @@ extension Exchange {
         }
         grant = nil
         if let joint = request.joint, joint.similar != 0, case .ended = outcome {
-            core.coalescing.ended(deployment.id, isWaiting: core.admission.isWaiting(deployment.id))
+            core.coalescing.ended(deployment.id, sent: sentAt, isWaiting: core.admission.isWaiting(deployment.id))
         }
         let cost = request.price.cost(use)
         if let key = request.key, let reservation = request.reservation {
