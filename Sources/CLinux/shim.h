@@ -32,6 +32,15 @@ extern int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *
 /* The first place of some bytes in others (string.h, with _GNU_SOURCE). */
 extern void *memmem(const void *haystack, size_t length, const void *needle, size_t needle_length);
 
+/* Tells the processor that a thread waits for another one; it is no call of Linux, and has no name in Swift. */
+static inline void martlet_pause(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ __volatile__("isb" ::: "memory");
+#endif
+}
+
 /* A file in memory without a name; close-on-exec (flag 1). */
 extern int memfd_create(const char *name, unsigned int flags);
 

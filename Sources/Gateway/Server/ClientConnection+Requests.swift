@@ -207,6 +207,7 @@ extension ClientConnection {
             return
         }
         phase = .idle
+        loop.lookout.expect(socket)
         ownDeadline = answeredAt + TimeAmount(core.configuration.timeouts.keepAlive)
         setReading(true)
         process()

@@ -65,6 +65,7 @@ final class ClientConnection: ChannelInboundHandler {
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
         allocator = context.channel.allocator
+        socket = context.socket
         loop.add(self)
     }
 
@@ -90,6 +91,7 @@ final class ClientConnection: ChannelInboundHandler {
 
     func channelReadComplete(context: ChannelHandlerContext) {
         flush()
+        loop.lookout.saw()
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
@@ -106,6 +108,7 @@ final class ClientConnection: ChannelInboundHandler {
     func channelInactive(context: ChannelHandlerContext) {
         leaveService()
         phase = .closing
+        loop.lookout.forget(socket)
         loop.remove(self)
         exchange?.cancel()
         exchange = nil
@@ -118,6 +121,7 @@ final class ClientConnection: ChannelInboundHandler {
     // MARK: For the exchange
 
     private(set) var allocator = ByteBufferAllocator()
+    private(set) var socket: CInt = -1
     /// Whether the client takes what is written, as the channel said last.
     private(set) var isWritable = true
 

@@ -107,6 +107,7 @@ extension Exchange {
     private func giveBack(_ outcome: Outcome) -> TokenUse? {
         if case .over = phase { return nil }
         phase = .over
+        loop.lookout.requests -= 1
         hedge?.cancel()
         let (use, isPartial) = usedTokens()
         if let grant {

@@ -77,6 +77,7 @@ final class Exchange: UpstreamReceiver {
         sentAt = request.received
         deadline = request.received + TimeAmount(loop.core.configuration.timeouts.queue)
         total = request.received + TimeAmount(loop.core.configuration.timeouts.total)
+        loop.lookout.requests += 1
     }
 
     // MARK: A place

@@ -9,6 +9,7 @@ final class LoopState {
     let loop: any EventLoop
     /// Unlike the other loops'.
     let number: UInt64
+    let lookout: Lookout
     /// Calls under way whose answer others may share.
     var jointCalls: [Question: JointCall] = [:]
     /// Connections to replicas that are open and free, by the replica's number.
@@ -23,6 +24,7 @@ final class LoopState {
     init(core: GatewayCore, loop: any EventLoop) {
         self.core = core
         self.loop = loop
+        lookout = Lookout(loop)
         number = random.next()
     }
 

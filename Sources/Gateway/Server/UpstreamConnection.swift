@@ -24,6 +24,7 @@ final class UpstreamConnection: ChannelInboundHandler {
     private(set) var isReused = false
     private let loop: LoopState
     private var context: ChannelHandlerContext?
+    private var socket: CInt = -1
     private var receiver: (any UpstreamReceiver)?
     private var phase = Phase.idle
     private var received = ByteBuffer()
@@ -47,6 +48,7 @@ final class UpstreamConnection: ChannelInboundHandler {
         searched = 0
         sentAt = .now()
         context?.writeAndFlush(wrapOutboundOut(request), promise: nil)
+        loop.lookout.expect(socket)
     }
 
     /// Ends the request in hand, and the connection with it: the replica sees that nobody waits any more.
@@ -75,6 +77,7 @@ final class UpstreamConnection: ChannelInboundHandler {
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
+        socket = context.socket
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
@@ -93,11 +96,13 @@ final class UpstreamConnection: ChannelInboundHandler {
 
     func channelReadComplete(context: ChannelHandlerContext) {
         receiver?.flush()
+        loop.lookout.saw()
     }
 
     func channelInactive(context: ChannelHandlerContext) {
         let phase = phase
         self.phase = .closed
+        loop.lookout.forget(socket)
         loop.forget(self)
         guard let receiver else { return }
         self.receiver = nil
