@@ -97,6 +97,22 @@ import Testing
         #expect(trial.isOn)
     }
 
+    /// A span that ends with a call that took nearly all of it is longer than the others, and no faster for that.
+    @Test func speedsAreComparedNotCounts() {
+        var trial = CoalescingTrial()
+        var now = 1.0
+        trial.ended(Self.moment(now), sent: Self.moment(now), isWaiting: true)
+        while now < 60 {
+            let (answers, seconds) = trial.isOn ? (16, 0.95) : (1, 1.0 / 24)
+            let sent = now
+            now += seconds
+            for _ in 0..<answers { trial.ended(Self.moment(now), sent: Self.moment(sent), isWaiting: true) }
+        }
+        #expect(!trial.isOn)
+        trial.ended(Self.moment(now + 60), sent: Self.moment(now + 60), isWaiting: true)
+        #expect(!trial.isOn)
+    }
+
     @Test func whatCannotBeDividedStaysOff() {
         var trial = CoalescingTrial()
         trial.giveUp()

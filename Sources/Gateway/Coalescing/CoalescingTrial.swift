@@ -18,6 +18,8 @@ struct CoalescingTrial: Equatable, Sendable {
     private static let turns = [true, false, false, true, true, false]
     /// How long answers are counted in each.
     static let span = TimeAmount.seconds(1)
+    /// Before the next one, where the load has gone.
+    static let pause = TimeAmount.seconds(10)
     /// How long one may last in all, before the load is not what it was.
     static let patience = TimeAmount.seconds(60)
     /// How long a result holds.
@@ -27,11 +29,18 @@ struct CoalescingTrial: Equatable, Sendable {
     /// Spans with fewer answers say nothing.
     static let fewest = 20
 
+    private struct Span: Equatable {
+        let since: NIODeadline
+        /// When the first answer came to a request that was sent in it.
+        var start: NIODeadline?
+        var count = 0
+        /// Answers a second, once it is over.
+        var rate = 0.0
+    }
+
     private enum Phase: Equatable {
         case decided(isOn: Bool, until: NIODeadline)
-        /// - since: when this span began.
-        /// - counting: when the first answer came to a request that was sent in it.
-        case trying(since: NIODeadline, counting: NIODeadline?, counts: [Int])
+        case trying([Span])
     }
 
     private var phase = Phase.decided(isOn: false, until: .uptimeNanoseconds(0))
@@ -40,7 +49,7 @@ struct CoalescingTrial: Equatable, Sendable {
     var isOn: Bool {
         switch phase {
         case .decided(let isOn, _): isOn
-        case .trying(_, _, let counts): Self.turns[counts.count - 1]
+        case .trying(let spans): Self.turns[spans.count - 1]
         }
     }
 
@@ -54,29 +63,34 @@ struct CoalescingTrial: Equatable, Sendable {
     mutating func ended(_ now: NIODeadline, sent: NIODeadline, isWaiting: Bool) {
         switch phase {
         case .decided(_, let until):
-            if isWaiting, now >= until { phase = .trying(since: now, counting: nil, counts: [0]) }
-        case .trying(let since, let counting, var counts):
-            guard now - since < Self.patience else {
-                phase = .decided(isOn: false, until: now)
+            if isWaiting, now >= until { phase = .trying([Span(since: now)]) }
+        case .trying(var spans):
+            var span = spans.removeLast()
+            guard now - span.since < Self.patience else {
+                phase = .decided(isOn: false, until: now + Self.validity)
                 return
             }
-            guard sent >= since else { return }
+            guard sent >= span.since else { return }
             // Joined, all of them may have their places: only where they are not does an empty queue mean anything.
             guard isWaiting || isOn else {
                 // The load has gone: what was counted cannot be compared.
-                phase = .decided(isOn: false, until: now)
+                phase = .decided(isOn: false, until: now + Self.pause)
                 return
             }
-            counts[counts.count - 1] += 1
-            let start = counting ?? now
+            let start = span.start ?? now
+            span.start = start
             guard now - start >= Self.span else {
-                phase = .trying(since: since, counting: start, counts: counts)
+                span.count += 1
+                phase = .trying(spans + [span])
                 return
             }
-            if counts.count < Self.turns.count {
-                phase = .trying(since: now, counting: nil, counts: counts + [0])
+            // From the first answer on, with it, to this one, without it: as many as there are pauses between them.
+            span.rate = Double(span.count) / (Double((now - start).nanoseconds) / 1e9)
+            spans.append(span)
+            if spans.count < Self.turns.count {
+                phase = .trying(spans + [Span(since: now)])
             } else {
-                phase = .decided(isOn: Self.wins(counts), until: now + Self.validity)
+                phase = .decided(isOn: Self.wins(spans), until: now + Self.validity)
             }
         }
     }
@@ -86,9 +100,8 @@ struct CoalescingTrial: Equatable, Sendable {
         phase = .decided(isOn: false, until: .now() + Self.validity)
     }
 
-    private static func wins(_ counts: [Int]) -> Bool {
-        func sum(_ isOn: Bool) -> Int { zip(turns, counts).reduce(0) { $0 + ($1.0 == isOn ? $1.1 : 0) } }
-        guard counts.allSatisfy({ $0 >= fewest }) else { return false }
-        return Double(sum(true)) >= gain * Double(sum(false))
+    private static func wins(_ spans: [Span]) -> Bool {
+        func sum(_ isOn: Bool) -> Double { zip(turns, spans).reduce(0) { $0 + ($1.0 == isOn ? $1.1.rate : 0) } }
+        return spans.allSatisfy { $0.count >= fewest } && sum(true) >= gain * sum(false)
     }
 }

@@ -226,6 +226,7 @@ final class ClientConnection: ChannelInboundHandler {
     func setReading(_ isOn: Bool) {
         guard isPaused == isOn else { return }
         isPaused = !isOn
+        if isOn { loop.lookout.expect(socket) } else { loop.lookout.forget(socket) }
         try? context?.channel.syncOptions?.setOption(.autoRead, value: isOn)
     }
 

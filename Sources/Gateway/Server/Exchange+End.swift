@@ -91,20 +91,25 @@ extension Exchange {
     }
 
     func finish() {
-        let use = giveBack(.ended)
+        let end = giveBack(.ended)
         client.exchangeEnded()
         // The client need not wait for this.
-        if let use { count(.ended, use) }
+        if let end { count(.ended, end) }
     }
 
     /// Gives everything back and writes down what was used; once.
     func settle(_ outcome: Outcome) {
-        if let use = giveBack(outcome) { count(outcome, use) }
+        if let end = giveBack(outcome) { count(outcome, end) }
+    }
+
+    private struct End {
+        let use: TokenUse
+        let moment: NIODeadline
     }
 
     /// Gives back what others may have now, and writes down in the journal what was used.
-    /// - Returns: what was used; nil where that was done before.
-    private func giveBack(_ outcome: Outcome) -> TokenUse? {
+    /// - Returns: nil where that was done before.
+    private func giveBack(_ outcome: Outcome) -> End? {
         if case .over = phase { return nil }
         phase = .over
         loop.lookout.requests -= 1
@@ -117,7 +122,7 @@ extension Exchange {
                 served: isWhole ? Admission.Served(start: sentAt, tokens: use.completion) : nil)
         }
         grant = nil
-        if let joint = request.joint, joint.similar != 0, case .ended = outcome {
+        if let joint = request.joint, joint.similar != 0, !isFree, case .ended = outcome {
             core.coalescing.ended(deployment.id, sent: sentAt, isWaiting: core.admission.isWaiting(deployment.id))
         }
         let cost = request.price.cost(use)
@@ -125,16 +130,17 @@ extension Exchange {
             key.settle(reservation, tokens: use.prompt + use.completion, cost: cost)
         }
         slot?.finish(status: status, use: use, cost: cost, isPartial: isPartial)
-        return use
+        return End(use: use, moment: .now())
     }
 
     /// Tells whoever watches: the rollout's judge, the mirror, metrics.
-    private func count(_ outcome: Outcome, _ use: TokenUse) {
-        if let arm { record(arm, outcome, use) }
+    private func count(_ outcome: Outcome, _ end: End) {
+        let use = end.use
+        if let arm { record(arm, outcome, end) }
         if arm?.isMirrored == true, status == 200, !ask.isBatch, case .ended = outcome {
             core.mirror.withLock(\.self)?.copy(request.endpoint, request.body)
         }
-        series.duration.recordNanoseconds((NIODeadline.now() - request.received).nanoseconds)
+        series.duration.recordNanoseconds((end.moment - request.received).nanoseconds)
         if use.prompt > 0 { series.promptTokens.increment(by: use.prompt) }
         if use.completion > 0 { series.completionTokens.increment(by: use.completion) }
         switch outcome {
@@ -149,7 +155,7 @@ extension Exchange {
     }
 
     /// What the end of the request says of its version, for the rollout's judge.
-    func record(_ arm: RolloutTable.Arm, _ outcome: Outcome, _ use: TokenUse) {
+    private func record(_ arm: RolloutTable.Arm, _ outcome: Outcome, _ ending: End) {
         var sums = RolloutSums()
         switch outcome {
         case .cancelled: return
@@ -162,7 +168,7 @@ extension Exchange {
         if isBroken || status >= 500 {
             sums.errors = 1
         } else {
-            let (end, tokens) = (NIODeadline.now(), use.completion)
+            let (end, tokens) = (ending.moment, ending.use.completion)
             if tokens == 0 { sums.empty = 1 }
             if isTruncated { sums.truncated = 1 }
             sums.length.add(Double(tokens))

@@ -1,4 +1,5 @@
 import CLinux
+import Foundation
 import Glibc
 import NIOCore
 
@@ -31,38 +32,60 @@ final class Lookout {
 
     /// Something may soon come from a socket.
     func expect(_ socket: CInt) {
-        guard requests <= Self.requestLimit, socket >= 0, !sockets.contains(where: { $0.fd == socket }) else { return }
-        if sockets.count == Self.socketLimit { sockets.removeFirst() }
+        guard socket >= 0, sockets.last?.fd != socket else { return }
+        if let known = sockets.firstIndex(where: { $0.fd == socket }) {
+            sockets.remove(at: known)
+        } else if sockets.count == Self.socketLimit {
+            sockets.removeFirst()
+        }
         sockets.append(pollfd(fd: socket, events: Int16(POLLIN), revents: 0))
     }
 
-    /// A socket is closed.
+    /// Nothing more is read from a socket for now.
     func forget(_ socket: CInt) {
         sockets.removeAll { $0.fd == socket }
     }
 
     /// Something came, and has been seen to: what follows may be near.
     func saw() {
-        guard !isLooking, requests <= Self.requestLimit, !sockets.isEmpty, policy.tries() else { return }
+        guard Self.pays, !isLooking, requests <= Self.requestLimit, !sockets.isEmpty, policy.tries() else { return }
         isLooking = true
-        // After everything else that came with it.
-        loop.assumeIsolated().execute { self.look() }
+        // After everything else that came with it, and after what that asked for.
+        let loop = loop.assumeIsolated()
+        loop.execute { loop.execute { self.look() } }
     }
 
     private func look() {
         isLooking = false
-        guard requests <= Self.requestLimit else { return }
+        guard requests <= Self.requestLimit, !sockets.isEmpty else { return }
+        // What is there already is found without looking.
+        guard isQuiet else { return }
         let end = NIODeadline.now() + Self.window
         repeat {
-            // What is wrong with a socket is an event too: the loop will find it.
-            guard poll(&sockets, nfds_t(sockets.count), 0) == 0 else {
+            for _ in 0..<Self.pauses { martlet_pause() }
+            guard isQuiet else {
                 policy.found()
                 return
             }
-            for _ in 0..<Self.pauses { martlet_pause() }
         } while .now() < end
         policy.missed()
     }
+
+    /// Whether nothing has come. What is wrong with a socket is an event too, which the loop finds.
+    private var isQuiet: Bool {
+        guard poll(&sockets, nfds_t(sockets.count), 0) != 0 else { return true }
+        sockets.removeAll { $0.revents & Int16(POLLNVAL) != 0 }
+        return false
+    }
+
+    /// Whether there is a processor for whoever is waited for, and time of it left for others.
+    private static let pays: Bool = {
+        guard sysconf(CInt(_SC_NPROCESSORS_ONLN)) > 1 else { return false }
+        // Microseconds of each period, or `max` (cgroup v2); where there is no such file there is no such limit.
+        let limit = (try? String(contentsOfFile: "/sys/fs/cgroup/cpu.max", encoding: .utf8)) ?? "max"
+        let parts = limit.split(whereSeparator: \.isWhitespace).compactMap { Double($0) }
+        return parts.count < 2 || parts[0] >= parts[1]
+    }()
 }
 
 /// When to look: as long as nothing is found, ever more seldom, as before a model that takes its time. Pure.
@@ -86,7 +109,8 @@ struct LookoutPolicy: Equatable, Sendable {
         return true
     }
 
-    mutating func found() { misses = 0 }
+    /// Where looks are in vain more often than not, one that is not gives little credit.
+    mutating func found() { misses = misses >= Self.patience ? Self.patience - 1 : max(0, misses - 2) }
 
     mutating func missed() { misses += 1 }
 }

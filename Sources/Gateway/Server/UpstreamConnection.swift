@@ -47,8 +47,9 @@ final class UpstreamConnection: ChannelInboundHandler {
         phase = .head
         searched = 0
         sentAt = .now()
-        context?.writeAndFlush(wrapOutboundOut(request), promise: nil)
+        // Before the write: that may fail, and end the connection.
         loop.lookout.expect(socket)
+        context?.writeAndFlush(wrapOutboundOut(request), promise: nil)
     }
 
     /// Ends the request in hand, and the connection with it: the replica sees that nobody waits any more.
@@ -66,12 +67,14 @@ final class UpstreamConnection: ChannelInboundHandler {
     func pause() {
         guard !isPaused else { return }
         isPaused = true
+        loop.lookout.forget(socket)
         try? context?.channel.syncOptions?.setOption(.autoRead, value: false)
     }
 
     func resume() {
         guard isPaused else { return }
         isPaused = false
+        loop.lookout.expect(socket)
         try? context?.channel.syncOptions?.setOption(.autoRead, value: true)
     }
 
@@ -220,6 +223,7 @@ final class UpstreamConnection: ChannelInboundHandler {
         let receiver = receiver
         self.receiver = nil
         resume()
+        loop.lookout.forget(socket)
         if case .closed = phase { return }
         if head.keepsAlive, received.readableBytes == 0 {
             phase = .idle
