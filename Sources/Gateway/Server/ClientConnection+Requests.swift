@@ -236,10 +236,7 @@ extension ClientConnection {
         let size = 256 + fields.utf8.count + (requestID?.readableBytes ?? 0) + body.readableBytes
         var out = allocator.buffer(capacity: size)
         out.write(atMost: size) { out in
-            out.text("HTTP/1.1 ")
-            out.decimal(status)
-            out.text(" ")
-            out.text(StatusReason.of(status))
+            out.statusLine(status)
             out.text("\r\ncontent-type: application/json\r\ncontent-length: ")
             out.decimal(body.readableBytes)
             out.text("\r\n")

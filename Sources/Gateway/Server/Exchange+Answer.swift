@@ -42,10 +42,7 @@ extension Exchange {
         let room = length.map { $0 <= ClientConnection.pieceLimit ? $0 : 0 } ?? 0
         var out = client.allocator.buffer(capacity: size + room)
         out.write(atMost: size) { out in
-            out.text("HTTP/1.1 ")
-            out.decimal(status)
-            out.text(" ")
-            out.text(StatusReason.of(status))
+            out.statusLine(status)
             out.text("\r\n")
             for field in head.fields where !Self.isReplaced(field.known) {
                 out.bytes(UnsafeRawBufferPointer(rebasing: bytes[field.name]))

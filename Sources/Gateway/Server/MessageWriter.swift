@@ -16,6 +16,14 @@ struct MessageWriter {
         append(text.utf8Start, text.utf8CodeUnitCount)
     }
 
+    /// The first line of an answer; what follows begins with CR LF.
+    mutating func statusLine(_ status: Int) {
+        text("HTTP/1.1 ")
+        decimal(status)
+        text(" ")
+        text(StatusReason.of(status))
+    }
+
     mutating func string(_ string: String) {
         var string = string
         string.withUTF8 { bytes(UnsafeRawBufferPointer($0)) }

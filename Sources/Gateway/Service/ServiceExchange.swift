@@ -255,10 +255,7 @@ extension ClientConnection {
         let size = 256 + exchange.requestID.readableBytes
         var out = allocator.buffer(capacity: size)
         out.write(atMost: size) { out in
-            out.text("HTTP/1.1 ")
-            out.decimal(status)
-            out.text(" ")
-            out.text(StatusReason.of(status))
+            out.statusLine(status)
             out.text("\r\ncontent-type: application/octet-stream\r\ncontent-length: ")
             out.decimal(Int(length))
             out.text("\r\nx-request-id: ")
