@@ -49,6 +49,36 @@ import Testing
         #expect(filter.hasFailed && out == "data: {\"error\":{\"message\":\"x\"}}\n\n")
     }
 
+    @Test(arguments: [
+        (#"data: {"error":{"code":404}}"#, false), (#"data: {"error":{"code": 400}}"#, false),
+        (#"data: {"error":{"code":500}}"#, true), (#"data: {"choices":[{"text":"x"}],"error":null}"#, false),
+        (#"data: {"choices":[{"text":"\"error\":"}]}"#, false),
+    ])
+    func aFaultOfTheRequestIsNoFailure(_ event: String, hasFailed: Bool) {
+        let (filter, out) = Self.filter(event + "\n\n", pieces: 1_000, passesUsage: false)
+        #expect(filter.hasFailed == hasFailed && out == event + "\n\n")
+    }
+
+    @Test(arguments: [
+        (#"data: {"choices":[{"text":"","finish_reason":"length"}]}"#, 0, true),
+        (#"data: {"choices":[{"text":"a","finish_reason":"length"}]}"#, 1, true),
+        (#"data: {"choices":[{"text":"\"finish_reason\":\"length\""}]}"#, 1, false),
+        (#"data: {"choices":[{"delta":{"content":"\"\"","x":"text"}}]}"#, 1, false),
+        (#"data: ""#, 1, false), ("data: \"c", 1, false), ("data: [DONE]", 0, false), ("event: x", 0, false),
+    ])
+    func whatAnEventSays(_ event: String, pieces: Int, isTruncated: Bool) {
+        let (filter, _) = Self.filter(event + "\n\n", pieces: 1_000, passesUsage: false)
+        #expect(filter.pieces == pieces && filter.isTruncated == isTruncated)
+    }
+
+    /// What is kept back may stand anywhere in what comes at once.
+    @Test func eventsThatComeAtOnceAreKeptBackOneByOne() {
+        let use = #"data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}"# + "\n\n"
+        let text = #"data: {"choices":[{"text":"a"}]}"# + "\n\n"
+        let out = Self.filter(use + text + text + use + use + text, pieces: 10_000, passesUsage: false).out
+        #expect(out == text + text + text)
+    }
+
     @Test func whatNeverEndsIsNotKept() {
         var filter = EventStreamFilter(passesUsage: false)
         var out = ByteBuffer()

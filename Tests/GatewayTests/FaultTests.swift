@@ -246,6 +246,61 @@ import Testing
         }
     }
 
+    /// Small pieces go past the channel as long as the socket takes them, behind it when it does not, and past it again:
+    /// each client gets its own, all of it, in order.
+    @Test func manySlowReadersOfSmallPiecesGetAllInOrder() async throws {
+        let streams = 12
+        let total = 5_000
+        let sent = Progress()
+        @Sendable func event(_ number: Int, of stream: String) -> String {
+            "data: \(TestGateway.event("\(stream)-\(number)-" + String(repeating: "x", count: 200)))\n\n"
+        }
+        try await ScriptedUpstream.with { peer in
+            let (_, body) = try await peer.readRequest()
+            let name = String(body.split(separator: "stream-")[1].prefix { $0 != "\"" })
+            try await peer.beginEvents()
+            for number in 0..<total {
+                let event = event(number, of: name)
+                try await peer.sendThrough("\(String(event.utf8.count, radix: 16))\r\n\(event)\r\n")
+                sent.add()
+            }
+            try await peer.send("0\r\n\r\n")
+        } _: { upstream in
+            try await TestGateway.with(upstreams: [upstream.port], maximumInFlight: streams) {
+                // More than few on one loop.
+                $0.threads = 1
+            } _: { gateway in
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    for stream in 0..<streams {
+                        group.addTask {
+                            let name = "\(stream)"
+                            let body =
+                                #"{"model":"m","stream":true,"messages":[{"role":"user","content":"stream-\#(name)"}]}"#
+                            try await WirePeer.connect(port: gateway.port, isReading: false, receiveBuffer: 32_768) {
+                                client in
+                                try await client.send(TestGateway.request(body))
+                                // Half of them read from the start, the others not before all stand still.
+                                if stream % 2 == 1 { await sent.waitUntilItStands() }
+                                await client.setReading(true)
+                                _ = try await client.read(until: "\r\n\r\n")
+                                var got = ""
+                                while true {
+                                    let size = try await client.read(until: "\r\n").dropLast(1)
+                                    let length = try #require(Int(size, radix: 16))
+                                    let chunk = try await client.read(count: length + 2)
+                                    guard length > 0 else { break }
+                                    got += String(buffer: chunk).dropLast(1)
+                                }
+                                #expect(got == (0..<total).map { event($0, of: name) }.joined())
+                            }
+                        }
+                    }
+                    try await group.waitForAll()
+                }
+            }
+        }
+    }
+
     @Test func aModelServerThatDiesInItsStreamIsToldByAnEvent() async throws {
         let requests = Progress()
         try await ScriptedUpstream.with { peer in

@@ -72,17 +72,17 @@ extension Exchange {
     func upstreamContent(_ content: ByteBuffer) {
         deadline = min(total, .now() + TimeAmount(timeouts.betweenTokens))
         if filter != nil {
-            // The events go straight into the chunk: one buffer, one copy.
-            var out = client.allocator.buffer(capacity: content.readableBytes + ByteBuffer.chunkOverhead)
-            if isChunked { out.beginChunk() }
-            filter?.feed(content, into: &out)
-            if let filter {
-                slot?.progress(completion: filter.pieces)
-                // The head of a stream comes before there is anything to say.
-                if firstPiece == nil, filter.pieces > 0 { firstPiece = .now() }
+            // The events go straight into the chunk: one copy.
+            client.write(about: content.readableBytes + ByteBuffer.chunkOverhead) { out in
+                if isChunked { out.beginChunk() }
+                filter?.feed(content, into: &out)
+                if isChunked { out.endChunk() }
             }
-            if isChunked { out.endChunk() }
-            if out.readableBytes > 0 { client.write(out) }
+            if let pieces = filter?.pieces {
+                slot?.progress(completion: pieces)
+                // The head of a stream comes before there is anything to say.
+                if firstPiece == nil, pieces > 0 { firstPiece = .now() }
+            }
         } else {
             keepTail(content)
             if promised != nil {
@@ -101,7 +101,7 @@ extension Exchange {
     }
 
     func flush() {
-        client.flush()
+        client.flushSoon()
     }
 
     func upstreamEnded(isCertain: Bool) {

@@ -16,17 +16,29 @@ final class Exchange: UpstreamReceiver {
         case over
     }
 
-    let request: ClientRequest
+    // What each piece of a stream needs stands together: with a thousand streams little of it is in the processor's
+    // cache when the next piece comes.
     let loop: LoopState
     /// It is there as long as the exchange is not over: when its connection ends it cancels the exchange.
     let client: ClientConnection
+    var upstream: UpstreamConnection?
+    let total: NIODeadline
+    var deadline: NIODeadline
+    /// What it takes, in the journal; from the moment on that it is sent.
+    var slot: UsageSlot?
+    var firstPiece: NIODeadline?
+    var filter: EventStreamFilter?
+    var isChunked = false
+    /// Whether the client takes nothing at present.
+    var isStalled = false
+    var phase = Phase.connecting
+
+    let request: ClientRequest
     /// The version that answers; in a rollout another one, once the new one has failed.
     var deployment: ModelTable.Deployment
     var arm: RolloutTable.Arm?
     var series: GatewayMetrics.Series
-    var phase = Phase.connecting
     var grant: Admission.Grant?
-    var upstream: UpstreamConnection?
     var ask: Admission.Ask
     var attempts = 0
     /// The second try, while it has not answered.
@@ -39,12 +51,8 @@ final class Exchange: UpstreamReceiver {
     var wasStale = false
 
     var status = 0
-    var isChunked = false
     /// Bytes of the answer's body that the client was promised and has not got; nil where it was promised none.
     var promised: Int?
-    var filter: EventStreamFilter?
-    /// Whether the client takes nothing at present.
-    var isStalled = false
     var tail = ByteBuffer()
     /// Bytes of an answer without events in which the use of tokens is looked for: its end.
     static let tailLimit = 16_384
@@ -56,12 +64,7 @@ final class Exchange: UpstreamReceiver {
     /// Whether the answer broke off.
     var isBroken = false
 
-    let total: NIODeadline
-    var deadline: NIODeadline
     var sentAt: NIODeadline
-    var firstPiece: NIODeadline?
-    /// What it takes, in the journal; from the moment on that it is sent.
-    var slot: UsageSlot?
 
     var core: GatewayCore { loop.core }
     var timeouts: GatewayTimeouts { loop.core.configuration.timeouts }

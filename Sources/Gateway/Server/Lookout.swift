@@ -20,6 +20,8 @@ final class Lookout {
 
     /// Requests that have begun and not ended.
     var requests = 0
+    /// Whether few requests are in hand, so that each can be seen to at once.
+    var hasFew: Bool { requests <= Self.requestLimit }
     private let loop: any EventLoop
     private var policy = LookoutPolicy()
     /// Where something may come; the last one was expected last.
@@ -48,7 +50,7 @@ final class Lookout {
 
     /// Something came, and has been seen to: what follows may be near.
     func saw() {
-        guard Self.pays, !isLooking, requests <= Self.requestLimit, !sockets.isEmpty, policy.tries() else { return }
+        guard Self.pays, !isLooking, hasFew, !sockets.isEmpty, policy.tries() else { return }
         isLooking = true
         // After everything else that came with it, and after what that asked for.
         let loop = loop.assumeIsolated()
@@ -57,7 +59,7 @@ final class Lookout {
 
     private func look() {
         isLooking = false
-        guard requests <= Self.requestLimit, !sockets.isEmpty else { return }
+        guard hasFew, !sockets.isEmpty else { return }
         // What is there already is found without looking.
         guard isQuiet else { return }
         let end = NIODeadline.now() + Self.window

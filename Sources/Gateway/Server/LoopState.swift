@@ -15,6 +15,8 @@ final class LoopState {
     /// Connections to replicas that are open and free, by the replica's number.
     private var idle: [Int: IdleConnections] = [:]
     private var clients: [ClientConnection] = []
+    /// Those that are to be flushed once all that has come is read.
+    private var unflushed: [ClientConnection] = []
     private var sweeping: RepeatedTask?
     private var random = WordGenerator()
 
@@ -126,6 +128,22 @@ final class LoopState {
                     done(.failure(error))
                 }
             }
+    }
+
+    /// Flushes a client's connection after everything that came with what it is given, once.
+    ///
+    /// With many streams the pieces of many come at once. To read them all first and then write them all takes less time
+    /// than to go back and forth: whoever is woken by the first one is still awake when the others come.
+    func flushSoon(_ client: ClientConnection) {
+        unflushed.append(client)
+        guard unflushed.count == 1 else { return }
+        loop.assumeIsolated().execute { self.flushAll() }
+    }
+
+    private func flushAll() {
+        let clients = unflushed
+        unflushed.removeAll(keepingCapacity: true)
+        for client in clients { client.flush() }
     }
 
     /// Closes all clients' connections that wait for a request, and lets the others end with their answers.

@@ -18,19 +18,20 @@ final class UpstreamConnection: ChannelInboundHandler {
     /// Bytes of a response's head.
     private static let headLimit = 65_536
 
+    // What each piece of a stream needs stands together (see `Exchange`).
+    private let loop: LoopState
+    private var receiver: (any UpstreamReceiver)?
+    private var phase = Phase.idle
+    private var received = ByteBuffer()
+    private var isPaused = false
+    private var socket: CInt = -1
+    private var context: ChannelHandlerContext?
     let replica: Replica
     private(set) var idleSince = NIODeadline.now()
     /// Whether it has carried a request before, so that the replica may just have closed it for its age.
     private(set) var isReused = false
-    private let loop: LoopState
-    private var context: ChannelHandlerContext?
-    private var socket: CInt = -1
-    private var receiver: (any UpstreamReceiver)?
-    private var phase = Phase.idle
-    private var received = ByteBuffer()
     private var head = ResponseHead()
     private var searched = 0
-    private var isPaused = false
     private var sentAt = NIODeadline.now()
 
     /// A connection that was closed while it was kept shows it at once; one that closes later had the request.
@@ -211,7 +212,12 @@ final class UpstreamConnection: ChannelInboundHandler {
                 finish()
                 return
             case nil:
-                received.moveReaderIndex(forwardBy: consumed)
+                // Whole, it is given back: the channel reads into it again.
+                if consumed == received.readableBytes {
+                    received = ByteBuffer()
+                } else {
+                    received.moveReaderIndex(forwardBy: consumed)
+                }
                 phase = .chunks(decoder)
                 return
             }
