@@ -207,6 +207,7 @@ extension ClientConnection {
             return
         }
         phase = .idle
+        forgetPiece()
         loop.lookout.expect(socket)
         ownDeadline = answeredAt + TimeAmount(core.configuration.timeouts.keepAlive)
         setReading(true)

@@ -82,6 +82,7 @@ final class ClientConnection: ChannelInboundHandler {
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
+        isOpen = false
         self.context = nil
     }
 
@@ -164,6 +165,17 @@ final class ClientConnection: ChannelInboundHandler {
         }
         if piece.storageCapacity < size { piece = allocator.buffer(capacity: size) }
         body(&piece)
+        if piece.readableBytes > Self.pieceLimit {
+            // It was expected to be less: the client's slowness is to be seen at once.
+            writePiece()
+        } else if piece.readableBytes == 0, piece.storageCapacity > Self.keptLimit {
+            piece = ByteBuffer()
+        }
+    }
+
+    /// A connection that waits for a request keeps no memory for its answer.
+    func forgetPiece() {
+        if piece.readableBytes == 0 { piece = ByteBuffer() }
     }
 
     private func writePiece() {
@@ -217,8 +229,6 @@ final class ClientConnection: ChannelInboundHandler {
         exchange = nil
         if case .closing = phase { return }
         flush()
-        // A connection that waits for a request keeps no memory for its answer.
-        if piece.readableBytes == 0 { piece = ByteBuffer() }
         endRequest()
     }
 

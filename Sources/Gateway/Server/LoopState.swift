@@ -17,6 +17,8 @@ final class LoopState {
     private var clients: [ClientConnection] = []
     /// Those that are to be flushed once all that has come is read.
     private var unflushed: [ClientConnection] = []
+    /// Empty but while those in it are flushed; keeps its memory for the next ones.
+    private var flushing: [ClientConnection] = []
     private var sweeping: RepeatedTask?
     private var random = WordGenerator()
 
@@ -141,9 +143,9 @@ final class LoopState {
     }
 
     private func flushAll() {
-        let clients = unflushed
-        unflushed.removeAll(keepingCapacity: true)
-        for client in clients { client.flush() }
+        swap(&unflushed, &flushing)
+        for index in flushing.indices { flushing[index].flush() }
+        flushing.removeAll(keepingCapacity: true)
     }
 
     /// Closes all clients' connections that wait for a request, and lets the others end with their answers.
