@@ -31,9 +31,10 @@ import Testing
             ended.fire()
         } _: { upstream in
             try await TestGateway.with(upstreams: [upstream.port]) { gateway in
-                // On a busy machine client, gateway and model server wait for their turns, and these for this one.
-                var fastest = Duration.seconds(60)
-                for _ in 0..<20 where fastest >= .milliseconds(50) {
+                // On a busy machine client, gateway and model server wait for their turns, and these for this one; what is
+                // looked for ten times a second would be found in time every other time.
+                var last: [Bool] = []
+                for _ in 0..<400 where last.suffix(20).count(where: \.self) < 18 {
                     let closed = try await WirePeer.connect(port: gateway.port) { client in
                         try await client.send(TestGateway.request(TestGateway.stream))
                         _ = await arrived.wait()
@@ -43,9 +44,13 @@ import Testing
                         await client.close()
                         return now
                     }
-                    fastest = min(fastest, await ended.wait() - closed)
+                    let passed = await ended.wait() - closed
+                    #expect(passed > .zero, "ended before its client went")
+                    last.append(passed < .milliseconds(50))
                 }
-                #expect(fastest < .milliseconds(50))
+                #expect(
+                    last.suffix(20).count(where: \.self) >= 18, "in time: \(last.count(where: \.self)) of \(last.count)"
+                )
                 while gateway.core.admission.load(of: 0).inFlight > 0 { try await Task.sleep(for: .milliseconds(5)) }
             }
         }
@@ -246,79 +251,34 @@ import Testing
         }
     }
 
-    /// Small pieces go past the channel as long as the socket takes them, behind it when it does not, and past it again:
-    /// each client gets its own, all of it, in order.
-    @Test func manySlowReadersOfSmallPiecesGetAllInOrder() async throws {
-        let streams = 12
-        let total = 5_000
-        let sent = Progress()
-        @Sendable func event(_ number: Int, of stream: String) -> String {
-            "data: \(TestGateway.event("\(stream)-\(number)-" + String(repeating: "x", count: 200)))\n\n"
-        }
-        try await ScriptedUpstream.with { peer in
-            let (_, body) = try await peer.readRequest()
-            let name = String(body.split(separator: "stream-")[1].prefix { $0 != "\"" })
-            try await peer.beginEvents()
-            for number in 0..<total {
-                let event = event(number, of: name)
-                try await peer.sendThrough("\(String(event.utf8.count, radix: 16))\r\n\(event)\r\n")
-                sent.add()
-            }
-            try await peer.send("0\r\n\r\n")
-        } _: { upstream in
-            try await TestGateway.with(upstreams: [upstream.port], maximumInFlight: streams) {
-                // More than few on one loop.
-                $0.threads = 1
-            } _: { gateway in
-                try await withThrowingTaskGroup(of: Void.self) { group in
-                    for stream in 0..<streams {
-                        group.addTask {
-                            let name = "\(stream)"
-                            let body =
-                                #"{"model":"m","stream":true,"messages":[{"role":"user","content":"stream-\#(name)"}]}"#
-                            try await WirePeer.connect(port: gateway.port, isReading: false, receiveBuffer: 32_768) {
-                                client in
-                                try await client.send(TestGateway.request(body))
-                                // Half of them read from the start, the others not before all stand still.
-                                if stream % 2 == 1 { await sent.waitUntilItStands() }
-                                await client.setReading(true)
-                                _ = try await client.read(until: "\r\n\r\n")
-                                var got = ""
-                                while true {
-                                    let size = try await client.read(until: "\r\n").dropLast(1)
-                                    let length = try #require(Int(size, radix: 16))
-                                    let chunk = try await client.read(count: length + 2)
-                                    guard length > 0 else { break }
-                                    got += String(buffer: chunk).dropLast(1)
-                                }
-                                #expect(got == (0..<total).map { event($0, of: name) }.joined())
-                            }
-                        }
-                    }
-                    try await group.waitForAll()
-                }
-            }
-        }
-    }
-
-    @Test func aModelServerThatDiesInItsStreamIsToldByAnEvent() async throws {
+    /// In an event or between two of them: what has begun is not asked of the other replica.
+    @Test(arguments: ["", "18\r\ndata: {\"id\":\"1\",\"choices\r\n"])
+    func aModelServerThatDiesInItsStreamIsToldByAnEvent(_ rest: String) async throws {
         let requests = Progress()
-        try await ScriptedUpstream.with { peer in
+        @Sendable func script(_ peer: WirePeer) async throws {
             _ = try await peer.readRequest()
             requests.add()
             try await peer.beginEvents()
             try await peer.sendEvent(TestGateway.event("Hello"))
+            if !rest.isEmpty { try await peer.sendThrough(rest) }
             await peer.close()
-        } _: { upstream in
-            try await TestGateway.with(upstreams: [upstream.port, upstream.port]) { gateway in
-                try await WirePeer.connect(port: gateway.port) { client in
-                    try await client.send(TestGateway.request(TestGateway.stream))
-                    let text = try await client.readToEnd()
-                    #expect(text.contains("Hello"))
-                    #expect(
-                        text.contains(#"data: {"error":{"message":"#) && text.contains(#""code":"upstream_closed""#))
-                    #expect(text.hasSuffix("}}\n\n\r\n0\r\n\r\n") && !text.contains("[DONE]"))
-                    // Nothing is asked again once an answer has begun.
+        }
+        try await ScriptedUpstream.with(script) { one in
+            try await ScriptedUpstream.with(script) { other in
+                try await TestGateway.with(upstreams: [one.port, other.port]) { gateway in
+                    try await WirePeer.connect(port: gateway.port) { client in
+                        try await client.send(TestGateway.request(TestGateway.stream))
+                        let text = try await client.readToEnd()
+                        #expect(text.contains("Hello"))
+                        #expect(text.contains("data: {\"error\":{\"message\":"))
+                        #expect(text.contains(#""code":"upstream_closed""#))
+                        #expect(text.hasSuffix("}}\n\n\r\n0\r\n\r\n") && !text.contains("[DONE]"))
+                        // Of the event that has no end nothing is passed on.
+                        #expect(text.ranges(of: "\"choices").count == 1)
+                    }
+                    while gateway.core.admission.load(of: 0).inFlight > 0 {
+                        try await Task.sleep(for: .milliseconds(2))
+                    }
                     #expect(requests.count == 1)
                 }
             }
@@ -384,24 +344,30 @@ import Testing
     ])
     func anAnswerThatBreaksOffIsAskedOnce(_ answer: String, request: String, code: String) async throws {
         let requests = Progress()
-        try await ScriptedUpstream.with { peer in
+        @Sendable func script(_ peer: WirePeer) async throws {
             _ = try await peer.readRequest()
             requests.add()
             try await peer.send("HTTP/1.1 200 OK\r\n\(answer)")
             await peer.close()
-        } _: { upstream in
-            try await TestGateway.with(upstreams: [upstream.port, upstream.port]) { gateway in
-                try await WirePeer.connect(port: gateway.port) { client in
-                    try await client.send(TestGateway.request(request, fields: "Connection: close\r\n"))
-                    let text = try await client.readToEnd()
-                    #expect(requests.count == 1)
-                    if code.isEmpty {
-                        #expect(text.contains("{\"half\":") && !text.hasSuffix("0\r\n\r\n"), "\(text)")
-                    } else {
-                        #expect(text.contains("\"code\":\"\(code)\""), "\(text)")
+        }
+        try await ScriptedUpstream.with(script) { one in
+            try await ScriptedUpstream.with(script) { other in
+                try await TestGateway.with(upstreams: [one.port, other.port]) { gateway in
+                    try await WirePeer.connect(port: gateway.port) { client in
+                        try await client.send(TestGateway.request(request, fields: "Connection: close\r\n"))
+                        let text = try await client.readToEnd()
+                        #expect(requests.count == 1)
+                        if code.isEmpty {
+                            #expect(text.contains("{\"half\":") && !text.hasSuffix("0\r\n\r\n"), "\(text)")
+                        } else {
+                            #expect(text.contains("\"code\":\"\(code)\""), "\(text)")
+                        }
                     }
+                    while gateway.core.admission.load(of: 0).inFlight > 0 {
+                        try await Task.sleep(for: .milliseconds(2))
+                    }
+                    #expect(requests.count == 1)
                 }
-                while gateway.core.admission.load(of: 0).inFlight > 0 { try await Task.sleep(for: .milliseconds(2)) }
             }
         }
     }

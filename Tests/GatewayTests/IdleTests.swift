@@ -36,6 +36,9 @@ import Testing
         // Both sides of each count, on machines that allow few; other tests run beside.
         let count = min(10_000, (Int(clamping: files.rlim_cur) - 2_000))
         try #require(count > 500, "the limit of open files (ulimit -Hn) is \(files.rlim_cur): too low for this test")
+        if count < 10_000 {
+            print("tenThousandIdleConnectionsHinderNobody: only \(count), as ulimit -Hn is \(files.rlim_cur) here")
+        }
         try await ScriptedUpstream.with { peer in
             while true {
                 _ = try await peer.readRequest()

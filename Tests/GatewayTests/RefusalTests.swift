@@ -225,7 +225,11 @@ import Testing
                 }
                 while ready.count < 4 { try await Task.sleep(for: .milliseconds(5)) }
                 // It is closed without a word: whoever waits has its place.
-                let extra = try? await WirePeer.connect(port: gateway.port) { client in try await client.readToEnd() }
+                let extra = try? await WirePeer.connect(port: gateway.port) { client in
+                    try await client.send("GET /health HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+                    return try await client.readToEnd()
+                }
+                // Else there is an answer.
                 #expect(extra ?? "" == "")
                 group.cancelAll()
             }
@@ -287,6 +291,22 @@ import Testing
             let body = try await Self.exchange(
                 gateway, "POST /v1/completions HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n{")
             #expect(body.hasPrefix("HTTP/1.1 408 ") && body.contains("body_timeout"))
+            // Nor does a body have more time for every byte that comes.
+            for head in ["Content-Length: 1000000", "Transfer-Encoding: chunked"] {
+                let dribble = head.hasPrefix("C") ? "a" : "1\r\na\r\n"
+                let told = try await WirePeer.connect(port: gateway.port) { client in
+                    try await client.send("POST /v1/completions HTTP/1.1\r\nHost: h\r\n\(head)\r\n\r\n")
+                    let sending = Task {
+                        while true {
+                            try await client.send(dribble)
+                            try await Task.sleep(for: .milliseconds(20))
+                        }
+                    }
+                    defer { sending.cancel() }
+                    return try await client.read(until: "body_timeout")
+                }
+                #expect(told.hasPrefix("HTTP/1.1 408 "))
+            }
             #expect(try await Self.exchange(gateway, "").isEmpty)
         }
     }
@@ -314,10 +334,15 @@ import Testing
         }
     }
 
-    @Test func textThatIsNotUTF8IsNamed() async throws {
+    /// A byte that goes on with nothing, a sequence that is too long for its character, half of a pair of surrogates, one
+    /// beyond the last character, one that is cut.
+    @Test(
+        arguments: [[0xc3, 0x28], [0xc0, 0x80], [0xed, 0xa0, 0x80], [0xf4, 0x90, 0x80, 0x80], [0xe2, 0x82]] as [[UInt8]]
+    )
+    func textThatIsNotUTF8IsNamed(_ text: [UInt8]) async throws {
         try await Self.withGateway { gateway in
             try await WirePeer.connect(port: gateway.port) { client in
-                let body: [UInt8] = Array(#"{"model":"m","prompt":""#.utf8) + [0xc3, 0x28] + Array(#""}"#.utf8)
+                let body: [UInt8] = Array(#"{"model":"m","prompt":""#.utf8) + text + Array(#""}"#.utf8)
                 var request = ByteBuffer(
                     string: "POST /v1/completions HTTP/1.1\r\nHost: h\r\nContent-Length: \(body.count)\r\n\r\n")
                 request.writeBytes(body)
@@ -396,11 +421,18 @@ import Testing
         try await Self.withGateway { gateway in
             try await WirePeer.connect(port: gateway.port) { client in
                 for index in 0..<500 {
-                    try await client.send(TestGateway.request(#"{"model":"invented-\#(index)"}"#))
-                    #expect(try await client.readResponse().head.hasPrefix("HTTP/1.1 404 "))
+                    for name in ["invented-\(index)", "m:\(index + 2)", "m@invented-\(index)"] {
+                        try await client.send(TestGateway.request(#"{"model":"\#(name)"}"#))
+                        #expect(try await client.readResponse().head.hasPrefix("HTTP/1.1 404 "))
+                    }
+                    for path in ["/v1/models/invented-\(index)", "/invented-\(index)"] {
+                        try await client.send("GET \(path) HTTP/1.1\r\nHost: h\r\n\r\n")
+                        #expect(try await client.readResponse().head.hasPrefix("HTTP/1.1 404 "))
+                    }
                 }
             }
-            #expect(gateway.core.metrics.seriesCount == 0 && gateway.core.metrics.refusalReasons == ["model_not_found"])
+            #expect(gateway.core.metrics.seriesCount == 0)
+            #expect(gateway.core.metrics.refusalReasons == ["model_not_found", "unknown_path"])
         }
     }
 

@@ -96,7 +96,8 @@ extension Exchange {
             // What the client does not take stays at the replica, in the buffers of its own connection.
             upstream.pause()
             isStalled = true
-            deadline = .now() + TimeAmount(timeouts.stalledClient)
+            // Who takes a little now and then is stalled at nearly every look, and has no more time for it.
+            deadline = min(total, .now() + TimeAmount(timeouts.stalledClient))
         }
     }
 
