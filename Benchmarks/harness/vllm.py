@@ -23,8 +23,9 @@ from harness.serving import LIMITS, MODEL, PLACES, CostlyServer, Engine, Gateway
 # What an answer has, in tokens.
 SHORT, STREAMED = 8, 16
 WIDTHS = (64, 256)
-# Requests of a measurement, as a multiple of how many are asked at the same time.
-ROUNDS = {64: 4, 256: 3}
+# Requests of a measurement, as a multiple of how many are asked at the same time: twenty to forty seconds, of which half a
+# second that the machine is elsewhere is no great part.
+ROUNDS = {64: 12, 256: 5}
 # Requests that are asked one after another.
 ALONE = 48
 # Seconds of load in which the gateway finds out whether joining requests wins: six of trial, and before each change the
