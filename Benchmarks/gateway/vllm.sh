@@ -4,11 +4,11 @@
 #   Benchmarks/gateway/vllm.sh [PART...] [--turns N] [--overload-seconds N] [--alone-seconds N] [--beside-seconds N]
 #                              [--batch-requests N] [--model FOLDER] [--engine-cores LIST] [--json FILE]
 #
-#   PART                  goodput, sharing, coalescing, overload, batch (default: all, some forty minutes on two cores)
+#   PART                  goodput, sharing, coalescing, overload, batch (default: all, three quarters of an hour on two cores)
 #   --turns N             turns in which everything that is compared is measured (default 3); of overloads there is one
 #   --overload-seconds N  of each overload (default 60)
-#   --alone-seconds N     of the streams without a batch, in each turn (default 30)
-#   --beside-seconds N    of the streams beside a batch, in each turn (default 60)
+#   --alone-seconds N     of the streams without a batch, before and after it, in each turn (default 90)
+#   --beside-seconds N    of the streams beside a batch, at most, in each turn (default 900)
 #   --batch-requests N    of batches, in hand at the same time (default 32, the gateway's own)
 #   --model FOLDER        weights as vLLM reads them (default: SmolLM2-135M, made in .build/bench/model)
 #   --engine-cores LIST   where vLLM calculates, as 1,2 or 1-3 (default: all cores but the first)

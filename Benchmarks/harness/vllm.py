@@ -72,7 +72,7 @@ def options():
     parser.add_argument("--json", required=True)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--overload-seconds", type=int, default=60)
-    parser.add_argument("--alone-seconds", type=int, default=30)
+    parser.add_argument("--alone-seconds", type=int, default=90)
     parser.add_argument("--beside-seconds", type=int, default=900)
     parser.add_argument("--batch-requests", type=int, default=32)
     parser.add_argument("--engine-cores", default=engine_cores())
@@ -446,7 +446,9 @@ async def batch(bench):
         async with session() as opened, client:
             await ask_for(opened, target, asked, 2, 3)
             for turn in range(chosen.turns):
-                replies = {"alone": await ask_for(opened, target, asked, 2, chosen.alone_seconds)}
+                # Half of it before and half after: a machine that becomes slower meanwhile is so for both.
+                half = chosen.alone_seconds / 2
+                replies = {"alone": await ask_for(opened, target, asked, 2, half)}
                 began = time.monotonic()
                 made = await begin_batch(client, f"turn-{turn}")
                 ended = asyncio.Event()
@@ -456,8 +458,10 @@ async def batch(bench):
                 lines = (await client.batches.retrieve(made.id)).request_counts.completed
                 left = time.monotonic()
                 done = await waiting
+                ended_after = time.monotonic()
+                replies["alone"] += await ask_for(opened, target, asked, 2, half)
                 row = {name: latencies(own) for name, own in replies.items()} | {
-                    "lines_beside": lines, "alone_seconds": time.monotonic() - left, "seconds": time.monotonic() - began,
+                    "lines_beside": lines, "alone_seconds": ended_after - left, "seconds": ended_after - began,
                     "good": await good_lines(client, done), "status": done.status,
                 }  # fmt: skip
                 runs.append(row)
