@@ -174,6 +174,54 @@ import Testing
         }
     }
 
+    @Test func aRequestBehindAStreamWaitsForItsEnd() async throws {
+        try await ScriptedUpstream.with { peer in
+            _ = try await peer.readRequest()
+            try await peer.beginEvents()
+            for event in ["a", "b"] { try await peer.sendEvent(TestGateway.event(event)) }
+            try await peer.send("0\r\n\r\n")
+            while true {
+                let (_, body) = try await peer.readRequest()
+                try await peer.answer(body)
+            }
+        } _: { upstream in
+            try await TestGateway.with(upstreams: [upstream.port]) { gateway in
+                try await WirePeer.connect(port: gateway.port) { client in
+                    let next = #"{"model":"m","prompt":"next"}"#
+                    try await client.send(
+                        TestGateway.request(TestGateway.stream) + TestGateway.request(next, path: "/v1/completions"))
+                    let text = try await client.read(until: "0\r\n\r\n")
+                    #expect(text.hasPrefix("HTTP/1.1 200 OK\r\n"))
+                    for event in ["a", "b"] { #expect(text.contains("data: \(TestGateway.event(event))\n\n")) }
+                    #expect(try await client.readResponse().body == #"{"model":"m-1","prompt":"next"}"#)
+                }
+            }
+        }
+    }
+
+    /// Such an answer has no content, and says nothing of its length.
+    @Test(arguments: [(204, ""), (304, "content-length: 9\r\n")])
+    func whatHasNoContentHasNoLength(status: Int, fields: String) async throws {
+        try await ScriptedUpstream.with { peer in
+            _ = try await peer.readRequest()
+            try await peer.send("HTTP/1.1 \(status) x\r\n\(fields)\r\n")
+            let (_, body) = try await peer.readRequest()
+            try await peer.answer(body)
+        } _: { upstream in
+            try await TestGateway.with(upstreams: [upstream.port]) { gateway in
+                try await WirePeer.connect(port: gateway.port) { client in
+                    let request = TestGateway.request(#"{"model":"m","prompt":"x"}"#, path: "/v1/completions")
+                    try await client.send(request)
+                    let head = try await client.read(until: "\r\n\r\n")
+                    #expect(head.hasPrefix("HTTP/1.1 \(status) "))
+                    #expect(!head.contains("content-length") && !head.contains("transfer-encoding"))
+                    try await client.send(request)
+                    #expect(try await client.readResponse().body == #"{"model":"m-1","prompt":"x"}"#)
+                }
+            }
+        }
+    }
+
     @Test func aChunkedRequestIsPassedOnWhole() async throws {
         try await ScriptedUpstream.with { peer in
             while true {

@@ -28,7 +28,9 @@ extension Exchange {
         deadline = min(total, now + TimeAmount(timeouts.betweenTokens))
         phase = .answering
         status = head.status
-        let isEvents = request.inspection.isStream && Self.isEventStream(head, bytes)
+        // Without content, and so without a length of it.
+        let isEmpty = status == 204 || status == 304
+        let isEvents = request.inspection.isStream && !isEmpty && Self.isEventStream(head, bytes)
         if isEvents { filter = EventStreamFilter(passesUsage: !request.addsUsage) }
 
         var length: Int?
@@ -54,8 +56,10 @@ extension Exchange {
             out.text("x-request-id: ")
             out.buffer(request.requestID)
             if let length {
-                out.text("\r\ncontent-length: ")
-                out.decimal(length)
+                if !isEmpty {
+                    out.text("\r\ncontent-length: ")
+                    out.decimal(length)
+                }
             } else if isChunked {
                 out.text("\r\ntransfer-encoding: chunked")
             }
