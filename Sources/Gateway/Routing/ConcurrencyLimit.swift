@@ -40,6 +40,9 @@ struct ConcurrencyLimit: Equatable, Sendable {
         let standing = waited.count == Self.looks ? waited.min() ?? 0 : 0
         let few = max(1, Double(value) / 8)
         if standing > few || load.cache > Self.cacheLimit || isPreempting {
+            // With next to nothing there, nothing can be held back: it is others who ask too much. What they leave behind
+            // would have to be won back by little.
+            guard Double(inFlight) >= few else { return }
             value = max(Self.floor, min(Int(Double(min(value, max(inFlight, 1))) * Self.decrease), value - 1))
             waited = []
         } else if load.waiting <= few, inFlight * 10 >= value * 9 {

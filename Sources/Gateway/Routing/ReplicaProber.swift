@@ -80,13 +80,19 @@ extension ConcurrencyLimit.Load {
         var cache: Double?
         var preemptions: Double?
         for line in bytes.split(separator: UInt8(ascii: "\n")) where line.starts(with: "vllm:".utf8) {
-            let text = String(decoding: line, as: UTF8.self)
-            guard let value = text.split(separator: " ").last.flatMap({ Double($0) }) else { continue }
-            switch text.prefix(while: { $0 != "{" && $0 != " " }) {
-            case "vllm:num_requests_waiting": waiting = (waiting ?? 0) + value
-            case "vllm:kv_cache_usage_perc": cache = max(cache ?? 0, value)
-            case "vllm:num_preemptions_total": preemptions = (preemptions ?? 0) + value
-            default: continue
+            let name = line.prefix { $0 != UInt8(ascii: "{") && $0 != UInt8(ascii: " ") }
+            // Of some six hundred lines: the others are no texts and no numbers here.
+            var value: Double? {
+                line.lastIndex(of: UInt8(ascii: " ")).flatMap {
+                    Double(String(decoding: line[($0 + 1)...], as: UTF8.self))
+                }
+            }
+            if name.elementsEqual("vllm:num_requests_waiting".utf8) {
+                if let value { waiting = (waiting ?? 0) + value }
+            } else if name.elementsEqual("vllm:kv_cache_usage_perc".utf8) {
+                if let value { cache = max(cache ?? 0, value) }
+            } else if name.elementsEqual("vllm:num_preemptions_total".utf8) {
+                if let value { preemptions = (preemptions ?? 0) + value }
             }
         }
         guard let waiting, let cache else { return nil }
