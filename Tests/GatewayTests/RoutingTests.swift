@@ -80,13 +80,21 @@ import Testing
         // An engine that is free again is used again within seconds.
         for _ in 0..<11 { limit.update(load(0, 0.1), inFlight: limit.value) }
         #expect(limit.value == 64)
+        // Others ask too much of it, while nothing is asked here.
+        for inFlight in [0, 0, 0, 0, 0, 0, 7, 7, 7, 7, 7, 7] { limit.update(load(100), inFlight: inFlight) }
+        limit.update(load(0, 0.99), inFlight: 7)
+        #expect(limit.value == 64)
+        // Whoever comes into that gives way.
+        limit.update(load(100), inFlight: 64)
+        for _ in 0..<4 { limit.update(load(100), inFlight: 8) }
+        #expect(limit.value < 64)
     }
 
     /// Two turns of answers, so much slower beside a batch; what batches may have afterwards.
-    private static func turns(_ share: inout BatchShare, from start: inout Double, slowdown: Double, count: Int = 8) {
+    private static func turns(_ share: inout BatchShare, from start: inout Double, slowdown: Double, count: Int = 20) {
         for turn in 0..<2 {
             for index in 0..<count {
-                let begin = start + Double(turn * 10 + index)
+                let begin = start + Double(turn * 10) + Double(index) * 8 / Double(count)
                 let seconds = 0.5 * (turn == 1 ? slowdown : 1)
                 if turn == 1 { share.began(moment(begin)) }
                 share.served(
@@ -119,8 +127,8 @@ import Testing
         Self.turns(&share, from: &now, slowdown: 1.3)
         #expect(share.limit == 8)
         // Few answers say nothing.
-        for _ in 0..<5 { Self.turns(&share, from: &now, slowdown: 3, count: 2) }
-        #expect(share.limit <= 8)
+        for _ in 0..<2 { Self.turns(&share, from: &now, slowdown: 3, count: 2) }
+        #expect(share.limit == 4)
         for _ in 0..<6 { Self.turns(&share, from: &now, slowdown: 1.3) }
         #expect(share.limit == 1 && share.pause(after: .seconds(2)) == .seconds(14))
         #expect(share.isOn(Self.moment(now + 15)))
@@ -128,6 +136,22 @@ import Testing
         // Not even that is borne: it rests, longer each time.
         #expect(!share.isOn(Self.moment(now + 15)))
         #expect(share.isOn(Self.moment(now + 2_015)) || share.isOn(Self.moment(now + 2_005)))
+    }
+
+    @Test func whatFewAnswersSayOfBatchesIsAddedUp() {
+        var share = BatchShare()
+        var now = 100.0
+        let quarter = share.value
+        // A first answer that concludes nothing of what came before.
+        func seen(_ slowdown: Double, _ pairs: Int) -> Double {
+            for _ in 0..<pairs { Self.turns(&share, from: &now, slowdown: slowdown, count: 7) }
+            var looked = share
+            Self.turns(&looked, from: &now, slowdown: slowdown, count: 1)
+            return looked.value
+        }
+        #expect(seen(1.01, 2) == quarter && seen(1.01, 1) == quarter * 2)
+        #expect(seen(1.06, 1) == quarter * 2)
+        #expect(seen(1.3, 1) < quarter * 2)
     }
 
     @Test func vLLMsMetricsAreRead() throws {

@@ -11,6 +11,13 @@ struct BatchShare: Sendable {
         private(set) var perToken: [Double] = []
         private var count = 0
 
+        static func + (one: Times, other: Times) -> Times {
+            var both = one
+            both.perToken += other.perToken
+            both.count += other.count
+            return both
+        }
+
         /// Of many, some at random.
         mutating func add(_ seconds: Double, _ random: inout WordGenerator) {
             count += 1
@@ -26,6 +33,8 @@ struct BatchShare: Sendable {
     private struct Slowdown {
         var average: Double
         var slow: Double
+
+        func isWithin(_ other: Slowdown) -> Bool { average <= other.average && slow <= other.slow }
     }
 
     static let turn = TimeAmount.seconds(10)
@@ -33,8 +42,12 @@ struct BatchShare: Sendable {
     private static let unnoticed = Slowdown(average: 1.02, slow: 1.04)
     /// Where it is more than that, half as much.
     private static let tolerable = Slowdown(average: 1.04, slow: 1.07)
-    /// Answers in each turn below which nothing is concluded.
+    /// So much is plain from a few answers.
+    private static let gross = Slowdown(average: 1.08, slow: 1.14)
+    /// Answers with and without batches below which nothing is concluded, and below which nothing but what is plain: of ten
+    /// answers the slowest one is the slow tenth, and chance. What turns lack those after them add.
     static let fewest = 5
+    static let enough = 20
     /// Pairs of turns after which batches get half as much if nothing was seen in them.
     private static let blindLimit = 3
     /// Answers that are remembered of a turn.
@@ -48,6 +61,8 @@ struct BatchShare: Sendable {
     private(set) var level = -2
     private var beside = Times()
     private var alone = Times()
+    /// Of the turns before, from which nothing was concluded yet.
+    private var seen = (beside: Times(), alone: Times())
     private var pair: UInt64 = 0
     /// Pairs of turns, one after another, without any of the others alone.
     private var blind = 0
@@ -103,20 +118,26 @@ struct BatchShare: Sendable {
         guard current != pair else { return }
         pair = current
         defer { (beside, alone, hasRun) = (Times(), Times(), false) }
-        while level > 0, limit > most { level -= 1 }
+        while level > 0, limit > most { (level, seen) = (level - 1, (Times(), Times())) }
         if hasRun, beside.perToken.count >= Self.fewest, alone.perToken.count < Self.fewest {
             // Batches reach into the turns of the others: nothing shows any more what they take.
             blind += 1
-            if blind >= Self.blindLimit, level > 0 { (level, blind) = (level - 1, 0) }
+            if blind >= Self.blindLimit, level > 0 { (level, blind, seen) = (level - 1, 0, (Times(), Times())) }
             return
         }
         blind = 0
-        guard hasRun, min(beside.perToken.count, alone.perToken.count) >= Self.fewest else { return }
-        let (average, slow) = (beside.average / alone.average, beside.slow / alone.slow)
-        if average <= Self.unnoticed.average, slow <= Self.unnoticed.slow {
+        guard hasRun else { return }
+        seen = (seen.beside + beside, seen.alone + alone)
+        let count = min(seen.beside.perToken.count, seen.alone.perToken.count)
+        guard count >= Self.fewest else { return }
+        let slowdown = Slowdown(
+            average: seen.beside.average / seen.alone.average, slow: seen.beside.slow / seen.alone.slow)
+        guard count >= Self.enough || !slowdown.isWithin(Self.gross) else { return }
+        seen = (Times(), Times())
+        if slowdown.isWithin(Self.unnoticed) {
             if limit * 2 <= most || level < 0 { level += 1 }
             rest = Self.shortestRest
-        } else if average <= Self.tolerable.average, slow <= Self.tolerable.slow {
+        } else if slowdown.isWithin(Self.tolerable) {
             rest = Self.shortestRest
         } else if level > Self.lowest {
             level -= 1
