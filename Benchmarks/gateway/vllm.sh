@@ -4,8 +4,9 @@
 #   Benchmarks/gateway/vllm.sh [PART...] [--turns N] [--overload-seconds N] [--alone-seconds N] [--beside-seconds N]
 #                              [--batch-requests N] [--model FOLDER] [--engine-cores LIST] [--json FILE]
 #
-#   PART                  goodput, sharing, coalescing, overload, batch (default: all, three quarters of an hour on two cores)
-#   --turns N             turns in which everything that is compared is measured (default 3); of overloads there is one
+#   PART                  goodput, sharing, coalescing, overload, batch (default: all, an hour on two cores)
+#   --turns N             turns in which everything that is compared is measured (default 3); of overloads there is one,
+#                         of goodput eight slots in each turn, in which all clients ask vLLM itself or the gateway
 #   --overload-seconds N  of each overload (default 60)
 #   --alone-seconds N     of the streams without a batch, before and after it, in each turn (default 90)
 #   --beside-seconds N    of the streams beside a batch, at most, in each turn (default 900)

@@ -154,6 +154,65 @@ async def ask_for(opened, target, bodies, width, seconds, until=None):
     return replies
 
 
+@dataclasses.dataclass
+class Slot:
+    """A time in which all clients ask the same target.
+
+    Its answers count once what was asked of the one before has ended, and where they were asked in it.
+    """
+
+    name: str
+    target: Target
+    start: float = 0.0
+    end: float = 0.0
+    replies: list = dataclasses.field(default_factory=list)  # (number of the request, reply), all of them
+    # What was seen meanwhile: parts of a core that the gateway took, requests that the engine had in hand.
+    cpu: float = 0.0
+    running: float = 0.0
+    waiting: float = 0.0
+
+    @property
+    def counted(self):
+        """The replies that count."""
+        return [reply for _, reply in self.replies if self.start <= reply.ended < self.end]
+
+    @property
+    def rate(self):
+        """Answers in a second."""
+        return len(self.counted) / (self.end - self.start)
+
+
+async def alternate(opened, bodies, width, slots, settle, seconds, rise, measured):
+    """A load that never ends and changes its target with each slot, so that one is no further from the other in time.
+
+    settle: seconds until what was asked in the slot before has ended. seconds: that are measured in each slot.
+    rise: seconds in which the clients begin, one after another: those that begin together and ask for the same number of
+    tokens stay together in groups that the first moment makes, and between two such waves the engine has nothing to do.
+    measured: a scope around what is measured, made from the slot.
+    """
+    rest = itertools.cycle(enumerate(bodies))
+    current, is_over = slots[0], False
+
+    async def client(place):
+        await asyncio.sleep(rise * place / width)
+        while not is_over:
+            slot, (number, asked) = current, next(rest)
+            slot.replies.append((number, await ask(opened, slot.target, asked)))
+
+    clients = asyncio.gather(*(client(place) for place in range(width)))
+    try:
+        await asyncio.sleep(rise)
+        for current in slots:
+            await asyncio.sleep(settle)
+            async with measured(current):
+                current.start = time.monotonic()
+                await asyncio.sleep(seconds)
+                current.end = time.monotonic()
+    finally:
+        is_over = True
+        await clients
+
+
 @contextlib.asynccontextmanager
 async def watching(opened, port, pause=0.5):
     """What a vLLM says that it has in hand, looked at while in the scope: two lists, of what runs and of what waits."""
@@ -162,7 +221,8 @@ async def watching(opened, port, pause=0.5):
     async def look():
         while True:
             await asyncio.sleep(pause)
-            async with opened.get(f"http://127.0.0.1:{port}/metrics") as answer:
+            # A kept connection may end just when it is used again.
+            async with opened.get(f"http://127.0.0.1:{port}/metrics", headers={"Connection": "close"}) as answer:
                 text = await answer.text()
             for name, values in seen.items():
                 values.append(sum(float(one) for one in re.findall(rf"(?m)^vllm:num_requests_{name}[{{ ].*?(\S+)$", text)))

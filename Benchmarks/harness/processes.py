@@ -1,5 +1,6 @@
 """Child processes that are always stopped, and what the kernel says they cost."""
 
+import contextlib
 import os
 import select
 import signal
@@ -60,6 +61,15 @@ class Child:
     def tail(self, lines=15):
         """The end of its output."""
         return "\n".join(self.output().splitlines()[-lines:])
+
+    @contextlib.contextmanager
+    def halted(self):
+        """Nothing of it runs in the scope."""
+        os.killpg(self.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.killpg(self.pid, signal.SIGCONT)
 
     def stop(self, grace=20.0):
         """SIGTERM, then SIGKILL to the whole group."""

@@ -159,14 +159,11 @@ class Replica:
     """A model server as a gateway knows it."""
 
     server: ModelServer
-    max_in_flight: int = 64
+    max_in_flight: int | None = 64  # None: the gateway's own
 
     def __str__(self):
-        url = f"http://127.0.0.1:{self.server.port}"
-        return (
-            f'{{model: {MODEL}, version: "1", aliases: [champion], url: "{url}", '
-            f"max_in_flight: {self.max_in_flight}}}"
-        )
+        most = f", max_in_flight: {self.max_in_flight}" if self.max_in_flight else ""
+        return f'{{model: {MODEL}, version: "1", aliases: [champion], url: "http://127.0.0.1:{self.server.port}"{most}}}'
 
 
 class Gateway(contextlib.AbstractContextManager):

@@ -14,7 +14,7 @@ from pathlib import Path
 import openai
 
 from harness import machine
-from harness.completions import Target, ask_for, body, closed_loop, open_loop, session, watching
+from harness.completions import Slot, Target, alternate, ask_for, body, closed_loop, open_loop, session, watching
 from harness.figures import number, percentile, table, write_json
 from harness.processes import Failure, cpu_seconds
 from harness.servers import Servers, end_on_signals
@@ -23,9 +23,12 @@ from harness.serving import LIMITS, MODEL, PLACES, CostlyServer, Engine, Gateway
 # What an answer has, in tokens.
 SHORT, STREAMED = 8, 16
 WIDTHS = (64, 256)
-# Requests of a measurement, as a multiple of how many are asked at the same time: twenty to forty seconds, of which half a
-# second that the machine is elsewhere is no great part.
-ROUNDS = {64: 12, 256: 5}
+# Requests, as a multiple of how many are asked at the same time, before the first one is asked again.
+WAVES = 4
+# The machine is slower by a tenth for a while and then is not, so that what is compared goes side by side, in both orders and
+# for so many seconds at a time, or twice what an answer takes.
+SLOTS = ("direct", "gateway", "gateway", "direct", "gateway", "direct", "direct", "gateway")
+SLOT_SECONDS = 12
 # Requests that are asked one after another.
 ALONE = 48
 # Seconds of load in which the gateway finds out whether joining requests wins: six of trial, and before each change the
@@ -97,7 +100,10 @@ class Bench:
 
     @contextlib.contextmanager
     def gateway(self, name, server=None, max_in_flight=PLACES, **settings):
-        """A gateway before the engine, or another server; what it complains of is told."""
+        """A gateway before the engine, or another server; what it complains of is told.
+
+        max_in_flight: of its only replica; None for what a gateway takes where nobody says.
+        """
         with Gateway(self.martlet, name, [Replica(server or self.engine, max_in_flight)], **settings) as gateway:
             yield gateway
         if complaints := gateway.complaints():
@@ -138,32 +144,27 @@ async def goodput(bench):
     key = bench.martlet.key("goodput", "--models", MODEL, *LIMITS)
     async with session() as opened:
         for place, width in enumerate(WIDTHS, 1):
-            asked = [body(direct, prompt, SHORT) for prompt in questions(width * ROUNDS[width], 10_000 * place)]
-            rows, texts = {"direct": [], "gateway": []}, {"direct": [], "gateway": []}
-            for turn, names in turns(bench.chosen, list(rows)):
-                for name in names:
-                    if name == "direct":
-                        await ask_for(opened, direct, asked, width, 3)
-                        replies, row = await measure(opened, bench, direct, asked, width)
-                    else:
-                        # A fresh one: what it saw while others asked the engine is another matter (see sharing).
-                        with bench.gateway(f"goodput-{width}-{turn}") as gateway:
-                            target = Target(gateway.port, MODEL, key)
-                            sent += await ask_for(opened, target, asked, width, TRIAL)
-                            replies, row = await measure(opened, bench, target, asked, width, gateway)
-                            sent += replies
-                    rows[name].append(row)
-                    texts[name].append([reply.text for reply in replies])
-                    results["failed"] += row["failed"]
-                said = ", ".join(f"{name} {row[turn]['rate']:.1f}" for name, row in rows.items())
+            asked = [body(direct, prompt, SHORT) for prompt in questions(WAVES * width, 10_000 * place)]
+            slots = []
+            for turn in range(bench.chosen.turns):
+                # What a gateway takes where nobody says how many an engine gets.
+                with bench.gateway(f"goodput-{width}-{turn}", max_in_flight=None) as gateway:
+                    through = Target(gateway.port, MODEL, key)
+                    warm = await ask_for(opened, through, asked, width, TRIAL)
+                    took = [reply.seconds for reply in warm]
+                    targets = {"direct": direct, "gateway": through}
+                    these = [Slot(name, targets[name]) for name in SLOTS]
+                    await alternate(
+                        opened, asked, width, these, settle=1.2 * percentile(took, 0.99),
+                        seconds=max(SLOT_SECONDS, 2 * statistics.median(took)), rise=statistics.median(took),
+                        measured=lambda slot, gateway=gateway: measured(opened, bench, gateway, slot),
+                    )  # fmt: skip
+                slots += these
+                sent += warm + [reply for slot in these if slot.name == "gateway" for _, reply in slot.replies]
+                results["failed"] += failed(warm) + sum(failed([reply for _, reply in slot.replies]) for slot in these)
+                said = ", ".join(f"{name} {average(these, name, 'rate'):.1f}" for name in targets)
                 print(f"  goodput, {width} at a time, turn {turn + 1}: requests/s {said}", flush=True)
-            results[str(width)] = {
-                "runs": rows,
-                "ratio": ratio(rows, "gateway", "direct"),
-                # What is calculated together with other sequences is not calculated to the same last bit.
-                "different": differences(texts["direct"], texts["gateway"]),
-                "different_direct": differences(texts["direct"], texts["direct"][1:]),
-            }
+            results[str(width)] = summary(slots)
         # One after another there is one right answer.
         asked = [body(direct, prompt, SHORT) for prompt in questions(ALONE)]
         own, _ = await closed_loop(opened, direct, asked, 1)
@@ -181,25 +182,56 @@ async def goodput(bench):
     bench.values["usage_differs"] = results["usage"]["differs"]
 
 
-async def measure(opened, bench, target, asked, width, gateway=None):
-    """One measurement: the replies, and the figures of a row."""
-    cpu = cpu_seconds(gateway.pids) if gateway else 0
-    async with watching(opened, bench.engine.port) as seen:
-        replies, seconds = await closed_loop(opened, target, asked, width)
-    took = [reply.seconds for reply in replies]
-    return replies, {
-        "rate": len(replies) / seconds,
-        "p50": percentile(took, 0.5),
-        "p99": percentile(took, 0.99),
-        "failed": failed(replies),
-        **{what: statistics.fmean(values or [0]) for what, values in seen.items()},
-        "gateway_cpu": (cpu_seconds(gateway.pids) - cpu) / seconds if gateway else 0,
+@contextlib.asynccontextmanager
+async def measured(opened, bench, gateway, slot):
+    """Around what is measured of a slot: what the engine has in hand, and what the gateway takes."""
+    with gateway.child.halted() if slot.name == "direct" else contextlib.nullcontext():
+        cpu, began = cpu_seconds(gateway.pids), time.monotonic()
+        async with watching(opened, bench.engine.port) as seen:
+            yield
+        slot.cpu = (cpu_seconds(gateway.pids) - cpu) / (time.monotonic() - began)
+        slot.running, slot.waiting = (statistics.fmean(values or [0]) for values in seen.values())
+
+
+def average(slots, name, what):
+    """Of the slots with that name."""
+    return statistics.fmean(getattr(slot, what) for slot in slots if slot.name == name)
+
+
+def summary(slots):
+    """What the slots of a width come to."""
+    rows = {}
+    for name in ("direct", "gateway"):
+        took = [reply.seconds for slot in slots if slot.name == name for reply in slot.counted]
+        rows[name] = {what: average(slots, name, what) for what in ("rate", "running", "waiting", "cpu")} | {
+            "rates": [slot.rate for slot in slots if slot.name == name],
+            "p50": percentile(took, 0.5),
+            "p99": percentile(took, 0.99),
+        }
+    # Of two neighbours, of which one is direct: how far chance takes their ratio from the whole's.
+    pairs = [left.rate / right.rate for left, right in zip(slots[::2], slots[1::2], strict=True)]
+    pairs = [pair if left.name == "gateway" else 1 / pair for pair, left in zip(pairs, slots[::2], strict=True)]
+    texts = {name: [answers(slot) for slot in slots if slot.name == name] for name in rows}
+    return {
+        "runs": rows,
+        "ratio": rows["gateway"]["rate"] / rows["direct"]["rate"],
+        "error": statistics.stdev(pairs) / len(pairs) ** 0.5,
+        # What is calculated together with other sequences is not calculated to the same last bit.
+        "different": differences(texts["direct"], texts["gateway"]),
+        "different_direct": differences(texts["direct"], texts["direct"][1:]),
     }
 
 
+def answers(slot):
+    """The texts of a slot, by the number of the request."""
+    return {number: reply.text for number, reply in slot.replies}
+
+
 def differences(left, right):
-    """Of the answers of turns side by side: how many differ, as a part of all; None where there is nothing to compare."""
-    pairs = [pair for one, other in zip(left, right) for pair in zip(one, other, strict=True)]
+    """Of the answers to the same requests, by their number, in turns side by side: how many differ, as a part of all; None
+    where there is nothing to compare.
+    """
+    pairs = [(one[number], other[number]) for one, other in zip(left, right) for number in one.keys() & other.keys()]
     return sum(one != other for one, other in pairs) / len(pairs) if pairs else None
 
 
@@ -216,20 +248,21 @@ def show_goodput(results):
     rows = []
     for width in WIDTHS:
         own = results[str(width)]
-        for name, runs in own["runs"].items():
-            middle = {what: statistics.median(run[what] for run in runs) for what in runs[0]}
+        for name, run in own["runs"].items():
+            is_gateway = name == "gateway"
+            other = own["different" if is_gateway else "different_direct"]
             rows.append([
-                f"{name}, {width} at a time", number(middle["rate"]), number(middle["p50"], 2), number(middle["p99"], 2),
-                number(own["ratio"], 3) if name == "gateway" else "-", number(middle["running"]), number(middle["waiting"]),
-                f"{middle['gateway_cpu']:.1%}" if name == "gateway" else "-",
-                "-" if own[part := "different" if name == "gateway" else "different_direct"] is None else f"{own[part]:.1%}",
+                f"{name}, {width} at a time", number(run["rate"]), number(run["p50"], 2), number(run["p99"], 2),
+                f"{own['ratio']:.3f} +- {own['error']:.3f}" if is_gateway else "-", number(run["running"]),
+                number(run["waiting"]), f"{run['cpu']:.1%}" if is_gateway else "-", "-" if other is None else f"{other:.1%}",
             ])  # fmt: skip
     head = [f"{SHORT} tokens", "req/s", "p50 s", "p99 s", "ratio", "running", "waiting", "of a core", "other text"]
     print("\n" + table(head, rows))
     print(
-        "running, waiting: what the engine has in hand, on average. of a core: what the gateway takes. other text: than vLLM's "
-        "own answers in the same turn; for direct, than in the turn before. Under load the engine calculates in other groups "
-        f"each time. One after another {results['different']} of {ALONE} differed."
+        "ratio: with its standard error. running, waiting: what the engine has in hand, on average. of a core: what the gateway "
+        "takes; beside direct requests it is halted. other text: than vLLM's own answers; for direct, than in the slot before. "
+        "Under load the engine calculates in other groups each time. "
+        f"One after another {results['different']} of {ALONE} differed."
     )
 
 
@@ -302,7 +335,7 @@ async def coalescing(bench):
                             replies, seconds = await closed_loop(opened, target, asked, width)
                             joined = gateway.metric(JOINED) - joined
                         bad += failed(replies)
-                        texts[mode].append([reply.text for reply in replies])
+                        texts[mode].append(dict(enumerate(reply.text for reply in replies)))
                         rows[mode].append({
                             "rate": count / seconds, "p50": percentile([reply.seconds for reply in replies], 0.5),
                             "joined": joined / count,
