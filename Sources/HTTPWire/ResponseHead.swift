@@ -10,6 +10,9 @@ package struct ResponseHead: Sendable {
 
     package init() {}
 
+    /// Whether answers with a status have no content, and therefore nothing that says how long it is (RFC 9110, 8.6 and 15).
+    package static func isEmpty(_ status: Int) -> Bool { status < 200 || status == 204 || status == 304 }
+
     /// Reads a head.
     /// - Parameters:
     ///   - bytes: from the head's first byte on.
@@ -99,7 +102,7 @@ package struct ResponseHead: Sendable {
         guard !isChunked || length == nil else {
             throw HTTPFault(502, "a response has both Content-Length and Transfer-Encoding")
         }
-        if isHeadRequest || status < 200 || status == 204 || status == 304 {
+        if isHeadRequest || Self.isEmpty(status) {
             framing = .length(0)
         } else if isChunked {
             framing = .chunked

@@ -200,22 +200,24 @@ import Testing
     }
 
     /// Such an answer has no content, and says nothing of its length.
-    @Test(arguments: [(204, ""), (304, "content-length: 9\r\n")])
-    func whatHasNoContentHasNoLength(status: Int, fields: String) async throws {
+    @Test(arguments: [(204, ""), (304, "content-length: 9\r\n")], ["", #""temperature":0,"#, #""stream":true,"#])
+    func whatHasNoContentHasNoLength(answer: (status: Int, fields: String), members: String) async throws {
         try await ScriptedUpstream.with { peer in
             _ = try await peer.readRequest()
-            try await peer.send("HTTP/1.1 \(status) x\r\n\(fields)\r\n")
+            try await peer.send(
+                "HTTP/1.1 \(answer.status) x\r\ncontent-type: text/event-stream\r\n\(answer.fields)\r\n")
             let (_, body) = try await peer.readRequest()
             try await peer.answer(body)
         } _: { upstream in
             try await TestGateway.with(upstreams: [upstream.port]) { gateway in
                 try await WirePeer.connect(port: gateway.port) { client in
-                    let request = TestGateway.request(#"{"model":"m","prompt":"x"}"#, path: "/v1/completions")
-                    try await client.send(request)
+                    let request = #"{"model":"m",\#(members)"prompt":"x"}"#
+                    try await client.send(TestGateway.request(request, path: "/v1/completions"))
                     let head = try await client.read(until: "\r\n\r\n")
-                    #expect(head.hasPrefix("HTTP/1.1 \(status) "))
+                    #expect(head.hasPrefix("HTTP/1.1 \(answer.status) "))
                     #expect(!head.contains("content-length") && !head.contains("transfer-encoding"))
-                    try await client.send(request)
+                    let next = #"{"model":"m","prompt":"x"}"#
+                    try await client.send(TestGateway.request(next, path: "/v1/completions"))
                     #expect(try await client.readResponse().body == #"{"model":"m-1","prompt":"x"}"#)
                 }
             }

@@ -238,9 +238,12 @@ extension ClientConnection {
         var out = allocator.buffer(capacity: size)
         out.write(atMost: size) { out in
             out.statusLine(status)
-            out.text("\r\ncontent-type: application/json\r\ncontent-length: ")
-            out.decimal(body.readableBytes)
             out.text("\r\n")
+            if !ResponseHead.isEmpty(status) {
+                out.text("content-type: application/json\r\ncontent-length: ")
+                out.decimal(body.readableBytes)
+                out.text("\r\n")
+            }
             out.string(fields)
             if let requestID {
                 out.text("x-request-id: ")

@@ -28,8 +28,7 @@ extension Exchange {
         deadline = min(total, now + TimeAmount(timeouts.betweenTokens))
         phase = .answering
         status = head.status
-        // Without content, and so without a length of it.
-        let isEmpty = status == 204 || status == 304
+        let isEmpty = ResponseHead.isEmpty(status)
         let isEvents = request.inspection.isStream && !isEmpty && Self.isEventStream(head, bytes)
         if isEvents { filter = EventStreamFilter(passesUsage: !request.addsUsage) }
 

@@ -147,6 +147,8 @@ extension Exchange {
         case .cancelled: series.cancelled.increment()
         case .failed(let error):
             core.metrics.refuse(error)
+            // What a batch had no room for is asked again, and nobody ever hears of it.
+            if ask.isBatch, error.status == 503 { return }
             (error.status >= 500 ? series.serverErrors : series.clientErrors).increment()
         case .ended where status >= 500: series.serverErrors.increment()
         case .ended where status >= 400: series.clientErrors.increment()
