@@ -263,9 +263,13 @@ final class Admission: Sendable {
                     continue
                 }
                 state.pools[pool].places[index].health.probed(isUp: isUp)
-                let inFlight = state.pools[pool].places[index].inFlight
+                let (inFlight, answers) = (
+                    state.pools[pool].places[index].inFlight, state.pools[pool].places[index].answers
+                )
                 state.pools[pool].places[index].load = load
-                if let load { state.pools[pool].places[index].limit.update(load, inFlight: inFlight) }
+                if let load {
+                    state.pools[pool].places[index].limit.update(load, inFlight: inFlight, answers: answers)
+                }
                 return Self.drain(&state, pool, now)
             }
             return []

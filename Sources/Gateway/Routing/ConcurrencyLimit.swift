@@ -3,7 +3,8 @@
 struct ConcurrencyLimit: Equatable, Sendable {
     /// What the model server says of itself.
     struct Load: Equatable, Sendable {
-        /// Requests that it has and does not work on.
+        /// Requests that it works on, and those that it has beside them.
+        var running: Double
         var waiting: Double
         /// The part of its key-value cache that is in use, from 0 to 1.
         var cache: Double
@@ -24,6 +25,8 @@ struct ConcurrencyLimit: Equatable, Sendable {
     /// for a moment, and are then worked on together: that is how an engine is fast.
     static let looks = 5
     private static let floor = 1
+    /// Where it has so many times as much in hand as it was sent from here, nothing here can help it.
+    private static let others = 16.0
     private static let decrease = 0.7
 
     init(ceiling: Int) {
@@ -31,8 +34,11 @@ struct ConcurrencyLimit: Equatable, Sendable {
         value = ceiling
     }
 
-    /// - Parameter inFlight: what it has at the moment: a limit that is not reached says nothing of what it could do.
-    mutating func update(_ load: Load, inFlight: Int) {
+    /// - Parameters:
+    ///   - inFlight: what it was sent from here and has not answered: a limit that is not reached says nothing of what it could
+    ///     do.
+    ///   - answers: how many that is as it counts them, one for each answer to each prompt.
+    mutating func update(_ load: Load, inFlight: Int, answers: Int) {
         let isPreempting = preemptions.map { load.preemptions > $0 } ?? false
         preemptions = load.preemptions
         waited = waited.suffix(Self.looks - 1) + [load.waiting]
@@ -40,11 +46,10 @@ struct ConcurrencyLimit: Equatable, Sendable {
         let standing = waited.count == Self.looks ? waited.min() ?? 0 : 0
         let few = max(1, Double(value) / 8)
         if standing > few || load.cache > Self.cacheLimit || isPreempting {
-            // With next to nothing there, nothing can be held back: it is others who ask too much. What they leave behind
-            // would have to be won back by little.
-            guard Double(inFlight) >= few else { return }
+            defer { waited = [] }
+            // It is others who ask too much, and what would be given up here had to be won back by little.
+            guard Double(answers) * Self.others >= load.running + load.waiting else { return }
             value = max(Self.floor, min(Int(Double(min(value, max(inFlight, 1))) * Self.decrease), value - 1))
-            waited = []
         } else if load.waiting <= few, inFlight * 10 >= value * 9 {
             // Fast where the engine has plainly nothing to do: whoever crowded it out has gone.
             let isIdle = load.waiting == 0 && load.cache < Self.cacheLimit / 2

@@ -76,6 +76,7 @@ extension ConcurrencyLimit.Load {
     /// Reads vLLM's metrics in Prometheus's text format; the engines of one server are added up.
     /// - Returns: nil when they are not there.
     init?(prometheus bytes: [UInt8]) {
+        var running = 0.0
         var waiting: Double?
         var cache: Double?
         var preemptions: Double?
@@ -89,6 +90,8 @@ extension ConcurrencyLimit.Load {
             }
             if name.elementsEqual("vllm:num_requests_waiting".utf8) {
                 if let value { waiting = (waiting ?? 0) + value }
+            } else if name.elementsEqual("vllm:num_requests_running".utf8) {
+                running += value ?? 0
             } else if name.elementsEqual("vllm:kv_cache_usage_perc".utf8) {
                 if let value { cache = max(cache ?? 0, value) }
             } else if name.elementsEqual("vllm:num_preemptions_total".utf8) {
@@ -96,6 +99,6 @@ extension ConcurrencyLimit.Load {
             }
         }
         guard let waiting, let cache else { return nil }
-        self.init(waiting: waiting, cache: cache, preemptions: preemptions ?? 0)
+        self.init(running: running, waiting: waiting, cache: cache, preemptions: preemptions ?? 0)
     }
 }
