@@ -53,8 +53,10 @@ import Testing
     }
 
     @Test func theLimitFollowsWhatTheServerSays() {
-        func load(_ waiting: Double, _ cache: Double = 0.5, _ preemptions: Double = 0) -> ConcurrencyLimit.Load {
-            ConcurrencyLimit.Load(waiting: waiting, cache: cache, preemptions: preemptions)
+        func load(
+            _ waiting: Double, _ cache: Double = 0.5, _ preemptions: Double = 0, running: Double = 32
+        ) -> ConcurrencyLimit.Load {
+            ConcurrencyLimit.Load(running: running, waiting: waiting, cache: cache, preemptions: preemptions)
         }
         var limit = ConcurrencyLimit(ceiling: 64)
         // What waits for a moment is how an engine works; what always waits is too much.
@@ -75,19 +77,26 @@ import Testing
         #expect(limit.value == 30)
         limit.update(load(0, 0.5, 3), inFlight: 30)
         #expect(limit.value == 31)
-        for _ in 0..<150 { limit.update(load(100), inFlight: limit.value) }
+        for _ in 0..<150 { limit.update(load(16, running: 0), inFlight: limit.value) }
         #expect(limit.value == 1)
         // An engine that is free again is used again within seconds.
         for _ in 0..<11 { limit.update(load(0, 0.1), inFlight: limit.value) }
         #expect(limit.value == 64)
         // Others ask too much of it, while nothing is asked here.
-        for inFlight in [0, 0, 0, 0, 0, 0, 7, 7, 7, 7, 7, 7] { limit.update(load(100), inFlight: inFlight) }
-        limit.update(load(0, 0.99), inFlight: 7)
+        for inFlight in [0, 0, 0, 0, 0, 0, 8, 8, 8, 8, 8, 8] { limit.update(load(100), inFlight: inFlight) }
+        limit.update(load(0, 0.99), inFlight: 1)
+        limit.update(load(0, 0.5, 4), inFlight: 0)
         #expect(limit.value == 64)
-        // Whoever comes into that gives way.
+        // Whoever comes into that gives way, after as long as everybody.
+        for _ in 0..<4 { limit.update(load(100), inFlight: 64) }
+        #expect(limit.value == 64)
         limit.update(load(100), inFlight: 64)
-        for _ in 0..<4 { limit.update(load(100), inFlight: 8) }
-        #expect(limit.value < 64)
+        #expect(limit.value == 44)
+        // A few with many answers each are no less than many; and a few of a few that fill its cache are not others.
+        for _ in 0..<5 { limit.update(load(100), inFlight: 8, answers: 128) }
+        #expect(limit.value == 5)
+        limit.update(load(0, 0.99), inFlight: 2)
+        #expect(limit.value == 1)
     }
 
     /// Two turns of answers, so much slower beside a batch; what batches may have afterwards.
@@ -151,13 +160,66 @@ import Testing
         }
         #expect(seen(1.01, 2) == quarter && seen(1.01, 1) == quarter * 2)
         #expect(seen(1.06, 1) == quarter * 2)
-        #expect(seen(1.3, 1) < quarter * 2)
+        #expect(seen(1.3, 1) == quarter)
+    }
+
+    /// What a pair of turns has more of the one kind than of the other, and what is hours old, says nothing.
+    @Test func whatTurnsSayOfBatchesIsComparedInPairs() {
+        var share = BatchShare()
+        var now = 100.0
+        /// Answers with and without batches, all of them as fast.
+        func pair(alone: Int, beside: Int, seconds: Double) {
+            for (turn, count) in [alone, beside].enumerated() {
+                for index in 0..<count {
+                    let begin = now + Double(turn * 10) + Double(index) * 8 / Double(count)
+                    if turn == 1 { share.began(Self.moment(begin)) }
+                    share.served(
+                        from: Self.moment(begin), to: Self.moment(begin + seconds), tokens: 10, isAlone: turn == 0,
+                        isBeside: false, most: 16)
+                }
+            }
+            now += 20
+        }
+        let quarter = share.value
+        pair(alone: 16, beside: 5, seconds: 0.2)
+        for _ in 0..<4 { pair(alone: 4, beside: 16, seconds: 0.4) }
+        pair(alone: 1, beside: 0, seconds: 0.2)
+        #expect(share.value == quarter * 2)
+        pair(alone: 12, beside: 12, seconds: 0.2)
+        now += 3_600
+        pair(alone: 12, beside: 12, seconds: 0.2)
+        pair(alone: 1, beside: 0, seconds: 0.2)
+        #expect(share.value == quarter * 2)
+    }
+
+    /// Answers that vary by a fifth, whatever batches do: chance stops nothing for long.
+    @Test func chanceIsNotASlowdown() {
+        var share = BatchShare()
+        var random = WordGenerator(seed: (1, 2, 3, 4))
+        var (now, sum) = (100.0, 0.0)
+        for _ in 0..<400 {
+            for turn in 0..<2 {
+                for index in 0..<10 {
+                    let begin = now + Double(turn * 10) + Double(index) * 0.8
+                    if turn == 1 { share.began(Self.moment(begin)) }
+                    let seconds = 0.5 * Double.random(in: 0.8...1.2, using: &random)
+                    share.served(
+                        from: Self.moment(begin), to: Self.moment(begin + seconds), tokens: 10, isAlone: turn == 0,
+                        isBeside: false, most: 16)
+                }
+            }
+            now += 20
+            sum += share.value
+        }
+        #expect(sum / 400 > 1, "\(sum / 400)")
     }
 
     @Test func vLLMsMetricsAreRead() throws {
         let text = """
             # HELP vllm:num_requests_waiting Number of requests waiting to be processed.
             # TYPE vllm:num_requests_waiting gauge
+            vllm:num_requests_running{engine="0",model_name="m"} 5.0
+            vllm:num_requests_running{engine="1",model_name="m"} 6.0
             vllm:num_requests_waiting{engine="0",model_name="m"} 3.0
             vllm:num_requests_waiting{engine="1",model_name="m"} 4.0
             vllm:num_requests_waiting_by_reason{engine="0"} 9.0
@@ -166,7 +228,7 @@ import Testing
             vllm:num_preemptions_total{engine="0",model_name="m"} 2.0
             """
         let load = try #require(ConcurrencyLimit.Load(prometheus: Array(text.utf8)))
-        #expect(load == ConcurrencyLimit.Load(waiting: 7, cache: 0.5, preemptions: 2))
+        #expect(load == ConcurrencyLimit.Load(running: 11, waiting: 7, cache: 0.5, preemptions: 2))
         #expect(ConcurrencyLimit.Load(prometheus: Array("other 1\n{}".utf8)) == nil)
     }
 
@@ -338,7 +400,7 @@ import Testing
     }
 
     private static func load(waiting: Double = 0, cache: Double = 0.1) -> ConcurrencyLimit.Load {
-        ConcurrencyLimit.Load(waiting: waiting, cache: cache, preemptions: 0)
+        ConcurrencyLimit.Load(running: 0, waiting: waiting, cache: cache, preemptions: 0)
     }
 
     /// No turn of the batches' beside others.
@@ -553,5 +615,12 @@ import Testing
         #expect(admission.leave(other, Self.batchAsk()))
         for grant in held[2...] { admission.release(grant, .success) }
         #expect(batch.count == 1)
+    }
+}
+
+extension ConcurrencyLimit {
+    /// With one answer for each request.
+    fileprivate mutating func update(_ load: Load, inFlight: Int) {
+        update(load, inFlight: inFlight, answers: inFlight)
     }
 }

@@ -11,11 +11,9 @@ struct BatchShare: Sendable {
         private(set) var perToken: [Double] = []
         private var count = 0
 
-        static func + (one: Times, other: Times) -> Times {
-            var both = one
-            both.perToken += other.perToken
-            both.count += other.count
-            return both
+        /// Adds so many of others', chosen at random.
+        mutating func add(_ number: Int, of others: Times, _ random: inout WordGenerator) {
+            perToken += others.perToken.shuffled(using: &random).prefix(number)
         }
 
         /// Of many, some at random.
@@ -35,6 +33,8 @@ struct BatchShare: Sendable {
         var slow: Double
 
         func isWithin(_ other: Slowdown) -> Bool { average <= other.average && slow <= other.slow }
+
+        func isBeyond(_ other: Slowdown) -> Bool { average > other.average && slow > other.slow }
     }
 
     static let turn = TimeAmount.seconds(10)
@@ -44,10 +44,13 @@ struct BatchShare: Sendable {
     private static let tolerable = Slowdown(average: 1.04, slow: 1.07)
     /// So much is plain from a few answers.
     private static let gross = Slowdown(average: 1.08, slow: 1.14)
-    /// Answers with and without batches below which nothing is concluded, and below which nothing but what is plain: of ten
-    /// answers the slowest one is the slow tenth, and chance. What turns lack those after them add.
+    /// Answers of a turn that are enough to see that the other turn has hardly any.
     static let fewest = 5
+    /// Answers with and without batches below which nothing is concluded, and below which nothing but what is plain: of ten
+    /// the slowest one is the slow tenth, and chance. What turns lack those after them add, for so many pairs of turns.
+    static let few = 10
     static let enough = 20
+    private static let memory: UInt64 = 30
     /// Pairs of turns after which batches get half as much if nothing was seen in them.
     private static let blindLimit = 3
     /// Answers that are remembered of a turn.
@@ -61,8 +64,9 @@ struct BatchShare: Sendable {
     private(set) var level = -2
     private var beside = Times()
     private var alone = Times()
-    /// Of the turns before, from which nothing was concluded yet.
-    private var seen = (beside: Times(), alone: Times())
+    /// Of the turns before, from which nothing was concluded yet: as many of the one kind as of the other of each pair, so
+    /// that it does not matter that all are slower in one pair than in another.
+    private var seen = (since: UInt64(0), beside: Times(), alone: Times())
     private var pair: UInt64 = 0
     /// Pairs of turns, one after another, without any of the others alone.
     private var blind = 0
@@ -116,36 +120,48 @@ struct BatchShare: Sendable {
     private mutating func conclude(_ now: NIODeadline, most: Int) {
         let current = Self.index(now) / 2
         guard current != pair else { return }
+        let last = pair
         pair = current
         defer { (beside, alone, hasRun) = (Times(), Times(), false) }
-        while level > 0, limit > most { (level, seen) = (level - 1, (Times(), Times())) }
-        if hasRun, beside.perToken.count >= Self.fewest, alone.perToken.count < Self.fewest {
-            // Batches reach into the turns of the others: nothing shows any more what they take.
+        while level > 0, limit > most { change(to: level - 1) }
+        guard hasRun else { return }
+        let counts = [beside.perToken.count, alone.perToken.count].sorted()
+        if counts[1] >= Self.fewest, counts[0] * 4 < counts[1] {
+            // Batches reach into the turns of the others, or make answers longer than a turn: nothing shows any more what
+            // they take.
             blind += 1
-            if blind >= Self.blindLimit, level > 0 { (level, blind, seen) = (level - 1, 0, (Times(), Times())) }
+            if blind >= Self.blindLimit, level > 0 { change(to: level - 1) }
             return
         }
         blind = 0
-        guard hasRun else { return }
-        seen = (seen.beside + beside, seen.alone + alone)
-        let count = min(seen.beside.perToken.count, seen.alone.perToken.count)
-        guard count >= Self.fewest else { return }
+        if seen.since + Self.memory < last { seen = (last, Times(), Times()) }
+        seen.beside.add(counts[0], of: beside, &random)
+        seen.alone.add(counts[0], of: alone, &random)
+        let count = seen.beside.perToken.count
+        guard count >= Self.few else { return }
         let slowdown = Slowdown(
             average: seen.beside.average / seen.alone.average, slow: seen.beside.slow / seen.alone.slow)
-        guard count >= Self.enough || !slowdown.isWithin(Self.gross) else { return }
-        seen = (Times(), Times())
+        guard count >= Self.enough || slowdown.isBeyond(Self.gross) else { return }
+        change(to: level)
         if slowdown.isWithin(Self.unnoticed) {
-            if limit * 2 <= most || level < 0 { level += 1 }
+            if limit * 2 <= most || level < 0 { change(to: level + 1) }
             rest = Self.shortestRest
         } else if slowdown.isWithin(Self.tolerable) {
             rest = Self.shortestRest
         } else if level > Self.lowest {
-            level -= 1
-        } else {
-            // Not even that: only so seldom that it does not show.
+            change(to: level - 1)
+        } else if slowdown.isBeyond(Self.gross) {
+            // Not even that, and not by chance: only so seldom that it does not show.
             restsUntil = now + rest
             rest = min(.nanoseconds(rest.nanoseconds * 2), Self.longestRest)
         }
+    }
+
+    /// What was seen was seen at another one.
+    private mutating func change(to level: Int) {
+        self.level = level
+        blind = 0
+        seen = (pair, Times(), Times())
     }
 
     private static func index(_ now: NIODeadline) -> UInt64 { now.uptimeNanoseconds / UInt64(turn.nanoseconds) }
