@@ -166,6 +166,7 @@ class Slot:
     start: float = 0.0
     end: float = 0.0
     replies: list = dataclasses.field(default_factory=list)  # (number of the request, reply), all of them
+    asked: int = 0  # requests, answered or not
     # What was seen meanwhile: parts of a core that the gateway took, requests that the engine had in hand.
     cpu: float = 0.0
     running: float = 0.0
@@ -173,8 +174,8 @@ class Slot:
 
     @property
     def counted(self):
-        """The replies that count."""
-        return [reply for _, reply in self.replies if self.start <= reply.ended < self.end]
+        """The answers that count."""
+        return [reply for _, reply in self.replies if reply.is_whole and self.start <= reply.ended < self.end]
 
     @property
     def rate(self):
@@ -185,7 +186,8 @@ class Slot:
 async def alternate(opened, bodies, width, slots, settle, seconds, rise, measured):
     """A load that never ends and changes its target with each slot, so that one is no further from the other in time.
 
-    settle: seconds until what was asked in the slot before has ended. seconds: that are measured in each slot.
+    settle: seconds from when all is answered that was asked in the slot before, until it is measured.
+    seconds: that are measured in each slot.
     rise: seconds in which the clients begin, one after another: those that begin together and ask for the same number of
     tokens stay together in groups that the first moment makes, and between two such waves the engine has nothing to do.
     measured: a scope around what is measured, made from the slot.
@@ -197,13 +199,19 @@ async def alternate(opened, bodies, width, slots, settle, seconds, rise, measure
         await asyncio.sleep(rise * place / width)
         while not is_over:
             slot, (number, asked) = current, next(rest)
+            slot.asked += 1
             slot.replies.append((number, await ask(opened, slot.target, asked)))
 
     clients = asyncio.gather(*(client(place) for place in range(width)))
     try:
         await asyncio.sleep(rise)
         for current in slots:
+            # No longer than a client waits for its answer.
+            while any(slot.asked > len(slot.replies) for slot in slots if slot is not current):
+                await asyncio.sleep(0.1)
             await asyncio.sleep(settle)
+            if clients.done():
+                break
             async with measured(current):
                 current.start = time.monotonic()
                 await asyncio.sleep(seconds)
@@ -214,18 +222,19 @@ async def alternate(opened, bodies, width, slots, settle, seconds, rise, measure
 
 
 @contextlib.asynccontextmanager
-async def watching(opened, port, pause=0.5):
+async def watching(port, pause=0.5):
     """What a vLLM says that it has in hand, looked at while in the scope: two lists, of what runs and of what waits."""
     seen = {"running": [], "waiting": []}
 
     async def look():
-        while True:
-            await asyncio.sleep(pause)
-            # A kept connection may end just when it is used again.
-            async with opened.get(f"http://127.0.0.1:{port}/metrics", headers={"Connection": "close"}) as answer:
-                text = await answer.text()
-            for name, values in seen.items():
-                values.append(sum(float(one) for one in re.findall(rf"(?m)^vllm:num_requests_{name}[{{ ].*?(\S+)$", text)))
+        # A connection for each look: a kept one may end just when it is used again.
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as opened:
+            while True:
+                await asyncio.sleep(pause)
+                async with opened.get(f"http://127.0.0.1:{port}/metrics") as answer:
+                    text = await answer.text()
+                for name, values in seen.items():
+                    values.append(sum(float(one) for one in re.findall(rf"(?m)^vllm:num_requests_{name}[{{ ].*?(\S+)$", text)))
 
     task = asyncio.create_task(look())
     try:

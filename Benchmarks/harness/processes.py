@@ -65,8 +65,8 @@ class Child:
     @contextlib.contextmanager
     def halted(self):
         """Nothing of it runs in the scope."""
-        os.killpg(self.pid, signal.SIGSTOP)
         try:
+            os.killpg(self.pid, signal.SIGSTOP)
             yield
         finally:
             os.killpg(self.pid, signal.SIGCONT)

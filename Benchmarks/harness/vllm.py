@@ -155,9 +155,9 @@ async def goodput(bench):
                     targets = {"direct": direct, "gateway": through}
                     these = [Slot(name, targets[name]) for name in SLOTS]
                     await alternate(
-                        opened, asked, width, these, settle=1.2 * percentile(took, 0.99),
+                        opened, asked, width, these, settle=statistics.median(took),
                         seconds=max(SLOT_SECONDS, 2 * statistics.median(took)), rise=statistics.median(took),
-                        measured=lambda slot, gateway=gateway: measured(opened, bench, gateway, slot),
+                        measured=lambda slot, gateway=gateway: measured(bench, gateway, slot),
                     )  # fmt: skip
                 slots += these
                 sent += warm + [reply for slot in these if slot.name == "gateway" for _, reply in slot.replies]
@@ -183,14 +183,16 @@ async def goodput(bench):
 
 
 @contextlib.asynccontextmanager
-async def measured(opened, bench, gateway, slot):
+async def measured(bench, gateway, slot):
     """Around what is measured of a slot: what the engine has in hand, and what the gateway takes."""
     with gateway.child.halted() if slot.name == "direct" else contextlib.nullcontext():
         cpu, began = cpu_seconds(gateway.pids), time.monotonic()
-        async with watching(opened, bench.engine.port) as seen:
+        async with watching(bench.engine.port) as seen:
             yield
         slot.cpu = (cpu_seconds(gateway.pids) - cpu) / (time.monotonic() - began)
         slot.running, slot.waiting = (statistics.fmean(values or [0]) for values in seen.values())
+    if not slot.counted:
+        raise Failure(f"nothing was answered in {slot.end - slot.start:.0f} s of a slot ({slot.name})")
 
 
 def average(slots, name, what):
@@ -208,13 +210,13 @@ def summary(slots):
             "p50": percentile(took, 0.5),
             "p99": percentile(took, 0.99),
         }
-    # Of two neighbours, of which one is direct: how far chance takes their ratio from the whole's.
+    # Of two neighbours, of which one is direct.
     pairs = [left.rate / right.rate for left, right in zip(slots[::2], slots[1::2], strict=True)]
     pairs = [pair if left.name == "gateway" else 1 / pair for pair, left in zip(pairs, slots[::2], strict=True)]
     texts = {name: [answers(slot) for slot in slots if slot.name == name] for name in rows}
     return {
         "runs": rows,
-        "ratio": rows["gateway"]["rate"] / rows["direct"]["rate"],
+        "ratio": statistics.fmean(pairs),
         "error": statistics.stdev(pairs) / len(pairs) ** 0.5,
         # What is calculated together with other sequences is not calculated to the same last bit.
         "different": differences(texts["direct"], texts["gateway"]),
@@ -224,7 +226,7 @@ def summary(slots):
 
 def answers(slot):
     """The texts of a slot, by the number of the request."""
-    return {number: reply.text for number, reply in slot.replies}
+    return {number: reply.text for number, reply in slot.replies if reply.is_whole}
 
 
 def differences(left, right):
@@ -284,7 +286,7 @@ async def sharing(bench):
                     if when == "after":
                         await ask_for(opened, direct, asked, 2 * PLACES, 8)
                     began = time.monotonic()
-                    async with watching(opened, bench.engine.port, 1) as seen:
+                    async with watching(bench.engine.port, 1) as seen:
                         replies = await ask_for(opened, target, asked, 64, 20)
                     row[when] = {"rate": len(replies) / (time.monotonic() - began), "failed": failed(replies), **seen}
             runs.append(row)
@@ -618,7 +620,7 @@ def main():
             facts["strangers"] = strangers.share()
     facts["load_after"] = [round(value, 2) for value in os.getloadavg()]
     print(f"\n{facts['cores']} cores of {facts['cpu']}, {facts['system']}, {facts['date']}, load {facts['load_before']}")
-    print(f"vLLM {facts['vllm']} calculates on cores {chosen.engine_cores}; medians of {chosen.turns} turns")
+    print(f"vLLM {facts['vllm']} calculates on cores {chosen.engine_cores}; medians of {chosen.turns} turns, of goodput means")
     print(f"processes that are not of this run took {facts['strangers']:.0%} of a core meanwhile")
     for name in chosen.parts:
         PARTS[name][1](bench.results[name])
