@@ -83,9 +83,9 @@ import Testing
         for _ in 0..<11 { limit.update(load(0, 0.1), inFlight: limit.value) }
         #expect(limit.value == 64)
         // Others ask too much of it, while nothing is asked here.
-        for inFlight in [0, 0, 0, 0, 0, 0, 8, 8, 8, 8, 8, 8] { limit.update(load(100), inFlight: inFlight) }
         limit.update(load(0, 0.99), inFlight: 1)
         limit.update(load(0, 0.5, 4), inFlight: 0)
+        for inFlight in [8, 8, 8, 8, 8, 8, 0, 0, 0, 0, 0, 0] { limit.update(load(100), inFlight: inFlight) }
         #expect(limit.value == 64)
         // Whoever comes into that gives way, after as long as everybody.
         for _ in 0..<4 { limit.update(load(100), inFlight: 64) }
@@ -96,7 +96,41 @@ import Testing
         for _ in 0..<5 { limit.update(load(100), inFlight: 8, answers: 128) }
         #expect(limit.value == 5)
         limit.update(load(0, 0.99), inFlight: 2)
-        #expect(limit.value == 1)
+        #expect(limit.value == 3)
+    }
+
+    /// An engine keeps as much behind what it works on as an eighth of its limit: of many answers that end at once some have
+    /// others in their place at once.
+    @Test func theLimitStaysALittleAboveWhatAnEngineWorksOn() {
+        var limit = ConcurrencyLimit(ceiling: 256)
+        for _ in 0..<60 {
+            let running = min(128, limit.value)
+            limit.update(
+                .init(running: Double(running), waiting: Double(limit.value - running), cache: 0.6, preemptions: 0),
+                inFlight: limit.value)
+        }
+        var values: [Int] = []
+        for _ in 0..<60 {
+            let running = min(128, limit.value)
+            limit.update(
+                .init(running: Double(running), waiting: Double(limit.value - running), cache: 0.6, preemptions: 0),
+                inFlight: limit.value)
+            values.append(limit.value)
+        }
+        #expect(values.allSatisfy { (140...160).contains($0) }, "\(values)")
+    }
+
+    /// A burst that filled the cache may be over when it is seen.
+    @Test func theLimitDoesNotFallBelowABurst() {
+        func load(_ preemptions: Double) -> ConcurrencyLimit.Load {
+            .init(running: 0, waiting: 0, cache: 0.5, preemptions: preemptions)
+        }
+        var limit = ConcurrencyLimit(ceiling: 64)
+        limit.update(load(0), inFlight: 60)
+        limit.update(load(1), inFlight: 2)
+        #expect(limit.value == 42)
+        limit.update(load(2), inFlight: 0)
+        #expect(limit.value == 42)
     }
 
     /// Two turns of answers, so much slower beside a batch; what batches may have afterwards.

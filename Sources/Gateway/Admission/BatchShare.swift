@@ -47,7 +47,7 @@ struct BatchShare: Sendable {
     /// Answers of a turn that are enough to see that the other turn has hardly any.
     static let fewest = 5
     /// Answers with and without batches below which nothing is concluded, and below which nothing but what is plain: of ten
-    /// the slowest one is the slow tenth, and chance. What turns lack those after them add, for so many pairs of turns.
+    /// the slow tenth is one answer, and chance. What turns lack those after them add, for so many pairs of turns.
     static let few = 10
     static let enough = 20
     private static let memory: UInt64 = 30
@@ -123,14 +123,19 @@ struct BatchShare: Sendable {
         let last = pair
         pair = current
         defer { (beside, alone, hasRun) = (Times(), Times(), false) }
-        while level > 0, limit > most { change(to: level - 1) }
+        if level > 0, limit > most {
+            while level > 0, limit > most { change(to: level - 1) }
+            return
+        }
         guard hasRun else { return }
         let counts = [beside.perToken.count, alone.perToken.count].sorted()
         if counts[1] >= Self.fewest, counts[0] * 4 < counts[1] {
             // Batches reach into the turns of the others, or make answers longer than a turn: nothing shows any more what
             // they take.
             blind += 1
-            if blind >= Self.blindLimit, level > 0 { change(to: level - 1) }
+            if blind >= Self.blindLimit, level > (alone.perToken.count < beside.perToken.count ? 0 : Self.lowest) {
+                change(to: level - 1)
+            }
             return
         }
         blind = 0
@@ -151,7 +156,7 @@ struct BatchShare: Sendable {
         } else if level > Self.lowest {
             change(to: level - 1)
         } else if slowdown.isBeyond(Self.gross) {
-            // Not even that, and not by chance: only so seldom that it does not show.
+            // Not even that, and plainly: only so seldom that it does not show.
             restsUntil = now + rest
             rest = min(.nanoseconds(rest.nanoseconds * 2), Self.longestRest)
         }

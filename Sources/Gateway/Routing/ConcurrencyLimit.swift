@@ -16,8 +16,9 @@ struct ConcurrencyLimit: Equatable, Sendable {
     let ceiling: Int
     private(set) var value: Int
     private var preemptions: Double?
-    /// What waited at the last looks.
+    /// What waited at the last looks, without a break in which others alone could be why.
     private var waited: [Double] = []
+    private var lastInFlight = 0
 
     /// The cache is as good as full.
     static let cacheLimit = 0.95
@@ -41,15 +42,24 @@ struct ConcurrencyLimit: Equatable, Sendable {
     mutating func update(_ load: Load, inFlight: Int, answers: Int) {
         let isPreempting = preemptions.map { load.preemptions > $0 } ?? false
         preemptions = load.preemptions
-        waited = waited.suffix(Self.looks - 1) + [load.waiting]
+        // Where it is others who ask too much, what would be given up here had to be won back by little.
+        let isOurs = answers > 0 && Double(answers) * Self.others >= load.running + load.waiting
+        waited = isOurs ? waited.suffix(Self.looks - 1) + [load.waiting] : []
+        // What it has in hand may have been answered since it was full.
+        let most = max(inFlight, lastInFlight)
+        lastInFlight = inFlight
         // What never leaves the model server's queue would better wait here, in fair order.
         let standing = waited.count == Self.looks ? waited.min() ?? 0 : 0
         let few = max(1, Double(value) / 8)
         if standing > few || load.cache > Self.cacheLimit || isPreempting {
-            defer { waited = [] }
-            // It is others who ask too much, and what would be given up here had to be won back by little.
-            guard Double(answers) * Self.others >= load.running + load.waiting else { return }
-            value = max(Self.floor, min(Int(Double(min(value, max(inFlight, 1))) * Self.decrease), value - 1))
+            guard isOurs else { return }
+            waited = []
+            let had = Double(min(value, most))
+            // What stands there goes and no more: an engine that nothing waits behind has nothing to do when many answers end
+            // at once. Where the cache is full it is not known how much is too much.
+            let isStanding = load.cache <= Self.cacheLimit && !isPreempting
+            let left = isStanding ? max(had * Self.decrease, had - (standing - few)) : had * Self.decrease
+            value = max(Self.floor, min(Int(left), value - 1))
         } else if load.waiting <= few, inFlight * 10 >= value * 9 {
             // Fast where the engine has plainly nothing to do: whoever crowded it out has gone.
             let isIdle = load.waiting == 0 && load.cache < Self.cacheLimit / 2

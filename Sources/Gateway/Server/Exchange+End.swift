@@ -148,7 +148,7 @@ extension Exchange {
         case .failed(let error):
             core.metrics.refuse(error)
             // What a batch had no room for is asked again, and nobody ever hears of it.
-            if ask.isBatch, error.status == 503 { return }
+            if ask.isBatch, error.isLackOfRoom { return }
             (error.status >= 500 ? series.serverErrors : series.clientErrors).increment()
         case .ended where status >= 500: series.serverErrors.increment()
         case .ended where status >= 400: series.clientErrors.increment()

@@ -60,6 +60,11 @@ extension GatewayError {
         return error
     }
 
+    /// Whether there was no place for the request, or none in time.
+    var isLackOfRoom: Bool {
+        ["queue_timeout", "queue_full", "queue_full_for_key", "preempted"].contains(code)
+    }
+
     static func upstream(_ status: Int, code: String, _ message: String) -> GatewayError {
         GatewayError(status, type: "server_error", code: code, message)
     }
