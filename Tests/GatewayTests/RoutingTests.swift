@@ -60,9 +60,9 @@ import Testing
         }
         var limit = ConcurrencyLimit(ceiling: 64)
         // What waits for a moment is how an engine works; what always waits is too much.
-        for waiting in [30, 30, 30, 0, 30, 30, 30.0] { limit.update(load(waiting), inFlight: 64) }
+        for waiting in [60, 60, 60, 0, 60, 60, 60.0] { limit.update(load(waiting), inFlight: 64) }
         #expect(limit.value == 64)
-        for _ in 0..<2 { limit.update(load(30), inFlight: 64) }
+        for _ in 0..<2 { limit.update(load(60), inFlight: 64) }
         #expect(limit.value == 44)
         // It is not reached, so nothing is known of it.
         limit.update(load(0), inFlight: 10)
@@ -77,8 +77,8 @@ import Testing
         #expect(limit.value == 30)
         limit.update(load(0, 0.5, 3), inFlight: 30)
         #expect(limit.value == 31)
-        for _ in 0..<150 { limit.update(load(16, running: 0), inFlight: limit.value) }
-        #expect(limit.value == 1)
+        for _ in 0..<150 { limit.update(load(Double(limit.value), running: 0), inFlight: limit.value) }
+        #expect(limit.value <= 2)
         // An engine that is free again is used again within seconds.
         for _ in 0..<11 { limit.update(load(0, 0.1), inFlight: limit.value) }
         #expect(limit.value == 64)
@@ -99,8 +99,7 @@ import Testing
         #expect(limit.value == 3)
     }
 
-    /// An engine keeps as much behind what it works on as an eighth of its limit: of many answers that end at once some have
-    /// others in their place at once.
+    /// An engine has half as much behind what it works on: of many answers that end at once some have others in their place.
     @Test func theLimitStaysALittleAboveWhatAnEngineWorksOn() {
         var limit = ConcurrencyLimit(ceiling: 256)
         for _ in 0..<60 {
@@ -117,7 +116,7 @@ import Testing
                 inFlight: limit.value)
             values.append(limit.value)
         }
-        #expect(values.allSatisfy { (140...160).contains($0) }, "\(values)")
+        #expect(values.allSatisfy { (185...210).contains($0) }, "\(values)")
     }
 
     /// A burst that filled the cache may be over when it is seen.

@@ -25,6 +25,9 @@ struct ConcurrencyLimit: Equatable, Sendable {
     /// Looks, a second apart, over which something must have waited all the time. Requests that come together wait together
     /// for a moment, and are then worked on together: that is how an engine is fast.
     static let looks = 5
+    /// A third of the limit may stand there, half of what the engine works on: where many answers end at once, as many others
+    /// have to be there. With an eighth, vLLM did 0.97 of what it does with all of 256 requests.
+    private static let behind = 3.0
     private static let floor = 1
     /// Where it has so many times as much in hand as it was sent from here, nothing here can help it.
     private static let others = 16.0
@@ -50,13 +53,12 @@ struct ConcurrencyLimit: Equatable, Sendable {
         lastInFlight = inFlight
         // What never leaves the model server's queue would better wait here, in fair order.
         let standing = waited.count == Self.looks ? waited.min() ?? 0 : 0
-        let few = max(1, Double(value) / 8)
+        let few = max(1, Double(value) / Self.behind)
         if standing > few || load.cache > Self.cacheLimit || isPreempting {
             guard isOurs else { return }
             waited = []
             let had = Double(min(value, most))
-            // What stands there goes and no more: an engine that nothing waits behind has nothing to do when many answers end
-            // at once. Where the cache is full it is not known how much is too much.
+            // What is too much goes and no more. Where the cache is full it is not known how much that is.
             let isStanding = load.cache <= Self.cacheLimit && !isPreempting
             let left = isStanding ? max(had * Self.decrease, had - (standing - few)) : had * Self.decrease
             value = max(Self.floor, min(Int(left), value - 1))
