@@ -25,9 +25,9 @@ struct ConcurrencyLimit: Equatable, Sendable {
     /// Looks, a second apart, over which something must have waited all the time. Requests that come together wait together
     /// for a moment, and are then worked on together: that is how an engine is fast.
     static let looks = 5
-    /// A third of the limit may stand there, half of what the engine works on: where many answers end at once, as many others
-    /// have to be there. With an eighth, vLLM did 0.97 of what it does with all of 256 requests.
-    private static let behind = 3.0
+    /// Half of the limit may stand there, as many as the engine works on: where all these end at once, as many others have to be
+    /// there. With a third, vLLM did 0.96 of what it does with all of 256 short requests that end together.
+    private static let behind = 2.0
     private static let floor = 1
     /// Where it has so many times as much in hand as it was sent from here, nothing here can help it.
     private static let others = 16.0
