@@ -149,12 +149,17 @@ import Testing
         }
     }
 
+    /// Answers every request with its body.
+    private static func echo(_ peer: WirePeer) async throws {
+        while true {
+            let (_, body) = try await peer.readRequest()
+            try await peer.answer(body)
+        }
+    }
+
     @Test func pipelinedRequestsAreAnsweredInOrder() async throws {
         try await ScriptedUpstream.with { peer in
-            while true {
-                let (_, body) = try await peer.readRequest()
-                try await peer.answer(body)
-            }
+            try await Self.echo(peer)
         } _: { upstream in
             try await TestGateway.with(upstreams: [upstream.port]) { gateway in
                 try await WirePeer.connect(port: gateway.port) { client in
@@ -180,10 +185,7 @@ import Testing
             try await peer.beginEvents()
             for event in ["a", "b"] { try await peer.sendEvent(TestGateway.event(event)) }
             try await peer.send("0\r\n\r\n")
-            while true {
-                let (_, body) = try await peer.readRequest()
-                try await peer.answer(body)
-            }
+            try await Self.echo(peer)
         } _: { upstream in
             try await TestGateway.with(upstreams: [upstream.port]) { gateway in
                 try await WirePeer.connect(port: gateway.port) { client in
@@ -226,10 +228,7 @@ import Testing
 
     @Test func aChunkedRequestIsPassedOnWhole() async throws {
         try await ScriptedUpstream.with { peer in
-            while true {
-                let (_, body) = try await peer.readRequest()
-                try await peer.answer(body)
-            }
+            try await Self.echo(peer)
         } _: { upstream in
             try await TestGateway.with(upstreams: [upstream.port]) { gateway in
                 try await WirePeer.connect(port: gateway.port) { client in
