@@ -158,7 +158,7 @@ let package = Package(
             "GatewayTests",
             [
                 "Gateway", "HTTPWire", "Ledger", "Pipeline", .product(name: "NIOCore", package: "swift-nio"),
-                .product(name: "NIOPosix", package: "swift-nio"), "TestPeers", "ChildProcess", log, crypto,
+                .product(name: "NIOPosix", package: "swift-nio"), "TestPeers", "ChildProcess", "Telemetry", log, crypto,
             ]),
         tests(
             "GatewayIntegrationTests",
