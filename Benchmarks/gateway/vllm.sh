@@ -7,7 +7,7 @@
 #   PART                  goodput, sharing, coalescing, overload, batch (default: all, an hour on two cores)
 #   --turns N             turns in which everything that is compared is measured (default 3); of overloads there is one,
 #                         of goodput eight slots in each turn, in which all clients ask vLLM itself or the gateway
-#   --overload-seconds N  of each overload (default 60)
+#   --overload-seconds N  of each overload that count (default 60)
 #   --alone-seconds N     of the streams without a batch, before and after it, in each turn (default 90)
 #   --beside-seconds N    of the streams beside a batch, at most, in each turn (default 900)
 #   --batch-requests N    of batches, in hand at the same time (default 32, the gateway's own)
