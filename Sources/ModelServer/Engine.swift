@@ -14,7 +14,8 @@ final class Engine: Sendable {
     private let child: ChildProcess
     private let transport: HTTPTransport
     private let log: Logger
-    /// The end of what it wrote.
+    private let headers: [HTTPHeader]
+    /// What it writes.
     private let logFile: String
 
     private static let timeouts = HTTPTimeouts(
@@ -30,12 +31,10 @@ final class Engine: Sendable {
         self.transport = transport
         self.log = log
         host = configuration.host
+        headers = configuration.credential.map { [HTTPHeader("Authorization", "Bearer \($0)")] } ?? []
         name = "\(configuration.model):\(version.version)"
         port = try FreePort.find(host: configuration.host)
-        logFile = configuration.state + "/log/\(version.version)-\(port).log"
-        try FileManager.default.createDirectory(
-            atPath: configuration.state + "/log", withIntermediateDirectories: true,
-            attributes: [.posixPermissions: 0o700])
+        logFile = try EngineLog.file("\(version.version)-\(port)", in: configuration.state)
         let values = ["{model}": folder, "{name}": name, "{host}": host, "{port}": String(port)]
         let words = configuration.command.map { word in
             values.reduce(word) { $0.replacing($1.key, with: $1.value) }
@@ -76,7 +75,7 @@ final class Engine: Sendable {
         let response = try await transport.send(
             HTTPRequest(
                 method: "POST", url: "http://\(address)/v1/completions",
-                headers: [HTTPHeader("Content-Type", "application/json")], body: .bytes(Array(body.utf8)),
+                headers: headers + [HTTPHeader("Content-Type", "application/json")], body: .bytes(Array(body.utf8)),
                 timeouts: Self.timeouts, retry: .none, proxy: .direct))
         let answer = try await response.body.collect(upTo: 1 << 20)
         guard response.isSuccess else {
@@ -90,7 +89,9 @@ final class Engine: Sendable {
     func isIdle() async -> Bool? {
         do {
             let response = try await transport.send(
-                HTTPRequest(url: "http://\(address)/metrics", timeouts: Self.timeouts, retry: .none, proxy: .direct))
+                HTTPRequest(
+                    url: "http://\(address)/metrics", headers: headers, timeouts: Self.timeouts, retry: .none,
+                    proxy: .direct))
             let text = String(decoding: try await response.body.collect(upTo: 4 << 20), as: UTF8.self)
             var sum: Double?
             for line in text.split(separator: "\n")
@@ -116,7 +117,7 @@ final class Engine: Sendable {
         do {
             let response = try await transport.send(
                 HTTPRequest(
-                    url: "http://\(address)\(path)",
+                    url: "http://\(address)\(path)", headers: headers,
                     timeouts: HTTPTimeouts(
                         connect: .seconds(2), firstByte: .seconds(5), idle: .seconds(5), total: .seconds(8)),
                     retry: .none, proxy: .direct))
@@ -127,11 +128,7 @@ final class Engine: Sendable {
         }
     }
 
-    private var lastWords: String {
-        guard let handle = FileManager.default.contents(atPath: logFile) else { return "it wrote nothing" }
-        let text = String(decoding: handle.suffix(2_000), as: UTF8.self)
-        return text.split(separator: "\n").suffix(4).joined(separator: " | ")
-    }
+    private var lastWords: String { EngineLog.lastWords(logFile) }
 }
 
 /// A port that nobody has now.

@@ -14,6 +14,8 @@ package actor ModelServer {
         case starting
         case ready
         case draining
+        /// Told to end: nothing brings it back.
+        case stopping
     }
 
     private struct Member {
@@ -24,6 +26,8 @@ package actor ModelServer {
         var work: Task<Void, Never>?
         /// Which one it got, where there are any.
         var gpu: Int?
+        /// Memory of the machine that it will have taken once it is ready.
+        let memory: Int64
         /// Those of the processor that its threads are bound to.
         var cores: [Int]
     }
@@ -45,6 +49,8 @@ package actor ModelServer {
     private var served: [String: ServedVersion] = [:]
     private var remembered: [String: ServedVersion] = [:]
     private var complaints: Set<String> = []
+    /// The last word to the gateways: one comes after another, or an older state would be the last one.
+    private var announcing: Task<Void, Never>?
     private var lacks: String?
 
     /// Where vLLM reads its threads' cores.
@@ -87,18 +93,45 @@ package actor ModelServer {
         failures.first { $0.key.version == version }?.value.count ?? 0
     }
 
+    /// Whether the engine of a version was told to end.
+    func isEnding(_ version: String) -> Bool {
+        members.contains { $0.key.version == version && $0.value.stage == .stopping }
+    }
+
     /// Serves until it is cancelled; then the engines drain and end.
     package func run() async {
         await engines?.sweep()
-        while !Task.isCancelled {
-            await look()
-            await reconcile()
-            await announceAll()
-            remember()
-            engines?.set(processes)
-            try? await Task.sleep(for: configuration.interval)
+        _ = HeldFolder.sweep(configuration.state + "/models", prefix: ".fetching-")
+        EngineLog.sweep(configuration.state)
+        // Beside the other: a registry that does not answer keeps nobody from hearing that the engines run.
+        await withDiscardingTaskGroup { group in
+            group.addTask {
+                await self.repeatedly {
+                    await self.look()
+                    await self.settle()
+                }
+            }
+            group.addTask {
+                await self.repeatedly {
+                    await self.settle()
+                    await self.announceAll()
+                }
+            }
         }
         await stop()
+        engines?.set(processes)
+    }
+
+    private func repeatedly(_ body: () async -> Void) async {
+        while !Task.isCancelled {
+            await body()
+            try? await Task.sleep(for: configuration.interval)
+        }
+    }
+
+    private func settle() async {
+        await reconcile()
+        remember()
         engines?.set(processes)
     }
 
@@ -107,7 +140,7 @@ package actor ModelServer {
     private func look() async {
         do {
             let (versions, problems) = try await registry.ask()
-            for problem in problems where complaints.insert(problem).inserted {
+            for problem in problems.values where complaints.insert(problem).inserted {
                 log.error("an alias is left as it was", metadata: ["reason": "\(problem)"])
             }
             if isRegistryAway { log.notice("the registry answers again") }
@@ -118,7 +151,8 @@ package actor ModelServer {
                 wanted[alias] = version
             }
             // The challenger's alias may end with its rollout.
-            for alias in wanted.keys where versions[alias] == nil && alias != Lineage.championAlias {
+            for alias in wanted.keys
+            where versions[alias] == nil && problems[alias] == nil && alias != Lineage.championAlias {
                 wanted[alias] = nil
             }
         } catch {
@@ -148,18 +182,19 @@ package actor ModelServer {
             Task { await self.start(version) }
         }
         let isServed = versions.allSatisfy { members[$0]?.stage == .ready }
+        var useless: [Engine] = []
         for (version, member) in members where !versions.contains(version) {
             switch member.stage {
             // The old one goes when what replaces it is there.
             case .ready where isServed: drain(version)
             case .starting:
-                members[version]?.work?.cancel()
-                let engine = member.engine
+                member.work?.cancel()
                 members[version] = nil
-                await engine.stop()
+                useless.append(member.engine)
             default: continue
             }
         }
+        for engine in useless { await engine.stop() }
     }
 
     private func start(_ version: ServedVersion) async {
@@ -168,17 +203,21 @@ package actor ModelServer {
             let folder = try await cache.folder(for: version.artifacts, below: "merged")
             guard !isStopping else { return }
             let bytes = try Weights.check(folder)
-            if let available = Memory.available(), available < bytes + configuration.overhead {
+            var configuration = configuration
+            let gpus = await GPU.all(configuration.environment)
+            guard !isStopping else { return }
+            // The cache is in the GPU's memory, where there is one.
+            let memory = bytes + configuration.overhead + (gpus.isEmpty ? configuration.cache : 0)
+            // What those that start will take is not taken yet.
+            let promised = members.values.filter { $0.stage == .starting }.reduce(0) { $0 + $1.memory }
+            if let available = Memory.available(), available - promised < memory {
                 lacks =
-                    "version \(version.version) needs \((bytes + configuration.overhead) >> 20) MiB, \(available >> 20) are free"
+                    "version \(version.version) needs \(memory >> 20) MiB, \(max(0, available - promised) >> 20) are free"
                 log.warning(
                     "not enough memory for another engine; it is tried again", metadata: ["reason": "\(lacks ?? "")"])
                 note(failureOf: version)
                 return
             }
-            var configuration = configuration
-            let gpus = await GPU.all(configuration.environment)
-            guard !isStopping else { return }
             var gpu: GPU?
             if !gpus.isEmpty, !GPU.isShared(configuration.command) {
                 let share = GPU.share(of: configuration.command)
@@ -212,7 +251,8 @@ package actor ModelServer {
             let id = "\(configuration.model)-\(version.version)-\(engine.port)@\(Self.host)-\(getpid())"
             log.notice("engine starts", metadata: ["version": "\(version.version)", "port": "\(engine.port)"])
             members[version] = Member(
-                engine: engine, id: id, since: Self.now, stage: .starting, work: nil, gpu: gpu?.index, cores: cores)
+                engine: engine, id: id, since: Self.now, stage: .starting, work: nil, gpu: gpu?.index,
+                memory: memory, cores: cores)
             engines?.set(processes)
             // Unstructured: an engine starts, serves and ends beside the others, for longer than this call.
             members[version]?.work = Task { await self.accompany(engine, version) }
@@ -249,9 +289,9 @@ package actor ModelServer {
         if ContinuousClock.now - ready > Self.longestPause { failures[version] = nil }
         guard let member = members[version], member.engine === engine else { return }
         members[version] = nil
-        if member.stage != .draining, !Task.isCancelled {
+        if member.stage == .ready, !Task.isCancelled {
             // The gateways would find out by themselves, a request later.
-            await announce(member, version, .draining)
+            await inTurn { await self.announce(member, version, .draining) }
             note(failureOf: version)
             log.error(
                 "an engine ended; another is started",
@@ -303,6 +343,7 @@ package actor ModelServer {
         guard isStopping || members[version]?.stage == .draining && members[version]?.engine === member.engine else {
             return
         }
+        if members[version]?.engine === member.engine { members[version]?.stage = .stopping }
         await member.engine.stop()
         if members[version]?.engine === member.engine { members[version] = nil }
         log.notice("engine ended", metadata: ["version": "\(version.version)"])
@@ -333,9 +374,28 @@ package actor ModelServer {
     private func announceAll() async {
         for (alias, version) in wanted where members[version]?.stage == .ready { served[alias] = version }
         served = served.filter { wanted[$0.key] != nil }
-        for (version, member) in members where member.stage != .starting {
+        await inTurn { await self.announceMembers() }
+    }
+
+    private func announceMembers() async {
+        // Who has an alias first: that it has moved is known before the old one lets go of it.
+        let named = Set(served.values)
+        for version in members.keys.sorted(by: { named.contains($0) && !named.contains($1) }) {
+            // As it is by now.
+            guard let member = members[version], member.stage != .starting else { continue }
             await announce(member, version, member.stage == .ready ? .ready : .draining)
         }
+    }
+
+    private func inTurn(_ body: @escaping @Sendable () async -> Void) async {
+        let before = announcing
+        // Unstructured: it is said also when whoever has it said ends.
+        let turn = Task {
+            await before?.value
+            await body()
+        }
+        announcing = turn
+        await turn.value
     }
 
     private func announce(_ member: Member, _ version: ServedVersion, _ state: ReplicaRecord.State) async {
@@ -345,8 +405,7 @@ package actor ModelServer {
             host: configuration.host, port: member.engine.port, servedName: member.engine.name,
             maximumInFlight: configuration.maximumInFlight, state: state, since: member.since)
         do {
-            // A task of its own: that an engine drains must be said also when this one is cancelled.
-            try await Task { try await coordinator.announce(record) }.value
+            try await coordinator.announce(record)
         } catch {
             log.warning("cannot tell the gateways who serves; said again", metadata: ["error": "\(error)"])
         }

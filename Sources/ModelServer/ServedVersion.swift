@@ -19,15 +19,15 @@ struct Registry: Sendable {
 
     /// The registry's word, and what of it cannot be followed.
     /// - Throws: when the registry cannot be asked.
-    func ask() async throws -> (versions: [String: ServedVersion], problems: [String]) {
+    func ask() async throws -> (versions: [String: ServedVersion], problems: [String: String]) {
         var versions: [String: ServedVersion] = [:]
-        var problems: [String] = []
+        var problems: [String: String] = [:]
         for alias in aliases {
             guard let found = try await mlflow.modelVersion(name: model, alias: alias) else { continue }
             guard let artifacts = Lineage.artifacts(of: found.tags) else {
-                problems.append(
+                problems[alias] =
                     "version \(found.version) of \(model), with the alias \(alias), was not registered by Martlet: its files "
-                        + "have no digests to check")
+                    + "have no digests to check"
                 continue
             }
             versions[alias] = ServedVersion(version: found.version, artifacts: artifacts)
@@ -36,7 +36,10 @@ struct Registry: Sendable {
     }
 
     /// What was served last.
-    func remembered() -> [String: ServedVersion] {
+    func remembered() -> [String: ServedVersion] { all().filter { aliases.contains($0.key) } }
+
+    /// Those of other model servers of the model on this disk, too.
+    private func all() -> [String: ServedVersion] {
         guard let bytes = FileManager.default.contents(atPath: memory) else { return [:] }
         return (try? JSONDecoder().decode([String: ServedVersion].self, from: bytes)) ?? [:]
     }
@@ -45,6 +48,7 @@ struct Registry: Sendable {
     func remember(_ versions: [String: ServedVersion]) throws {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys]
-        try encoder.encode(versions).write(to: URL(filePath: memory), options: .atomic)
+        let all = all().filter { !aliases.contains($0.key) }.merging(versions) { $1 }
+        try encoder.encode(all).write(to: URL(filePath: memory), options: .atomic)
     }
 }

@@ -24,8 +24,12 @@ package struct ServingConfiguration: Sendable {
     package var drainLimit = Duration.seconds(900)
     /// At least so long passes between an engine's replacement and its end: gateways hear of it within a second.
     package var drainAtLeast = Duration.seconds(3)
-    /// Memory that an engine needs beside its weights, in bytes: its cache, its program and what it works with.
-    package var overhead: Int64 = 3 << 30
+    /// What the engines want as a bearer token, if they want one; they get it in their environment.
+    package var credential: String?
+    /// Memory that an engine needs beside its weights and its cache, in bytes: its program and what it works with.
+    package var overhead: Int64 = 2 << 30
+    /// What it takes of the machine's memory for its cache, in bytes, where there is no GPU.
+    package var cache: Int64 = 0
 
     package init(
         model: String, aliases: [String], host: String, command: [String], environment: [String: String],

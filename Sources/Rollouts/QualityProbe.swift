@@ -12,6 +12,8 @@ package struct QualityProbe: Sendable {
         case nowhere
         /// The engine did not answer, or with an error.
         case unanswered(String)
+        /// The engine answered that it cannot be asked this.
+        case refused(String)
     }
 
     private let coordinator: Coordinator
@@ -86,7 +88,9 @@ package struct QualityProbe: Sendable {
                 proxy: .direct))
         let bytes = try await response.body.collect(upTo: Self.answerLimit)
         guard response.status == 200 else {
-            throw Fault.unanswered("HTTP \(response.status): \(String(decoding: bytes.prefix(200), as: UTF8.self))")
+            let said = "HTTP \(response.status): \(String(decoding: bytes.prefix(200), as: UTF8.self))"
+            throw (400..<500).contains(response.status) && response.status != 429
+                ? Fault.refused(said) : Fault.unanswered(said)
         }
         do {
             return try JSONValue(json: bytes)

@@ -91,7 +91,15 @@ package final class QualityWatch: Sendable {
             }
             async let new = probe.loss(of: example, model: rollout.model, version: rollout.candidate)
             async let old = probe.loss(of: example, model: rollout.model, version: rollout.baseline)
-            let result = RolloutProbe(example: number, candidate: try await new, baseline: try await old)
+            let baseline = try await old
+            let candidate: Double
+            do {
+                candidate = try await new
+            } catch QualityProbe.Fault.refused {
+                // Where the old version has an answer there is nothing worse.
+                candidate = QualityProbe.worst
+            }
+            let result = RolloutProbe(example: number, candidate: candidate, baseline: baseline)
             try await ledger.addRolloutProbe(rollout.id, result)
             known.withLock { known in
                 known[rollout.id]?.failures = 0

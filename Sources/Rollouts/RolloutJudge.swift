@@ -130,12 +130,17 @@ package enum RolloutJudge {
             strata.append((new, old))
         }
         guard !strata.isEmpty else { return nil }
-        let total = Double(strata.reduce(0) { $0 + $1.new.count + $1.old.count })
+        // As certain as a stratum's difference is, so much it counts: a step of one in a hundred has many answers of the old
+        // version, and says little for all that.
+        func information(_ new: Moments, _ old: Moments) -> Double {
+            Double(new.count) * Double(old.count) / Double(new.count + old.count)
+        }
+        let total = strata.reduce(0) { $0 + information($1.new, $1.old) }
         var difference = 0.0
         var variance = 0.0
         var means = (new: 0.0, old: 0.0)
         for (new, old) in strata {
-            let weight = Double(new.count + old.count) / total
+            let weight = information(new, old) / total
             difference += weight * (new.mean - old.mean)
             variance += weight * weight * (shrunk(new, metric) + shrunk(old, metric))
             means.new += weight * new.mean

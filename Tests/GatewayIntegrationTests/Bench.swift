@@ -105,11 +105,11 @@ extension Gateway {
     static let body = #"{"model":"m","messages":[{"role":"user","content":"hi"}],"max_tokens":8}"#
 
     /// One request with a key; its status and body.
-    func ask(_ key: String) async throws -> (status: Int, body: String) {
+    func ask(_ key: String, _ body: String = Gateway.body) async throws -> (status: Int, body: String) {
         try await WirePeer.connect(port: port) { client in
             try await client.send(
                 "POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer \(key)\r\n"
-                    + "Content-Length: \(Self.body.utf8.count)\r\n\r\n\(Self.body)")
+                    + "Content-Length: \(body.utf8.count)\r\n\r\n\(body)")
             let (head, body) = try await client.readResponse()
             return (Int(head.split(separator: " ")[1]) ?? 0, body)
         }

@@ -132,7 +132,14 @@ import Testing
                     try await bench.coordinator.announce(record("b", "2", .ready))
                     try await eventually { gateway.core.resolve("m", stickiness: 0)?.deployment.version == "2" }
                     try await bench.coordinator.announce(record("a", "1", .draining))
-                    try await eventually { gateway.core.resolve("m:1", stickiness: 0) == nil }
+                    try await eventually { !gateway.core.modelNames.contains("m:1") }
+                    try await eventually { try await gateway.ask("alice").status == 200 }
+                    // The last one is started again: the model is there, and nobody who answers for it.
+                    try await bench.coordinator.announce(record("b", "2", .draining))
+                    try await eventually { try await gateway.ask("alice").status == 503 }
+                    let (status, body) = try await gateway.ask("alice")
+                    #expect(status == 503 && body.contains("no_replica") && body.contains("m:2"), "\(body)")
+                    try await bench.coordinator.announce(record("c", "2", .ready))
                     try await eventually { try await gateway.ask("alice").status == 200 }
                 }
             }
@@ -189,6 +196,74 @@ import Testing
                 }
             }
         }
+    }
+
+    /// A version that takes no chat is found out, and no client is the worse for it; what both refuse is the client's doing.
+    @Test func whatTheNewVersionRefusesTheOldOneAnswers() async throws {
+        let strict: @Sendable (WirePeer) async throws -> Void = { peer in
+            while true {
+                let (head, body) = try await peer.readRequest()
+                guard head.hasPrefix("POST") else {
+                    try await peer.answer("{}")
+                    continue
+                }
+                if body.contains("temperature") {
+                    try await peer.answer(TestAnswers.refusal("too hot"), status: "400 Bad Request")
+                } else {
+                    try await peer.answer(TestAnswers.hello)
+                }
+            }
+        }
+        try await Bench.with { bench in
+            try await ScriptedUpstream.with(strict) { old in
+                let refused = Progress()
+                try await ScriptedUpstream.with { peer in
+                    while true {
+                        let (head, _) = try await peer.readRequest()
+                        guard head.hasPrefix("POST") else {
+                            try await peer.answer("{}")
+                            continue
+                        }
+                        refused.add()
+                        try await peer.answer(TestAnswers.refusal("no chat template"), status: "400 Bad Request")
+                    }
+                } _: { new in
+                    try await bench.makeKey("alice")
+                    var policy = RolloutPolicy()
+                    policy.steps = [0.999, 1]
+                    try await bench.ledger.startRollout(
+                        id: "r", model: "m", candidate: "2", baseline: "1", policy: policy, actor: "test")
+                    try await bench.coordinator.announce(
+                        ReplicaRecord(
+                            id: "new", model: "m", version: "2", aliases: ["challenger"], host: "127.0.0.1",
+                            port: new.port, servedName: "m", maximumInFlight: 8, state: .ready, since: 0))
+                    try await bench.gateway(port: old.port) { gateway in
+                        try await eventually { try await gateway.ask("alice").status == 200 && refused.count > 0 }
+                        // By itself, and as a call that equal requests share.
+                        for options in [#","temperature":0.5"#, #","temperature":0"#] {
+                            let body = #"{"model":"m","messages":[{"role":"user","content":"hi"}]\#(options)}"#
+                            let (status, answer) = try await gateway.ask("alice", body)
+                            #expect(status == 400 && answer.contains("too hot"), "\(answer)")
+                        }
+                        for _ in 0..<10 { #expect(try await gateway.ask("alice").status == 200) }
+                        try await eventually {
+                            gateway.core.rollouts.choose(model: "m", stickiness: 1)?.arm.isCandidate == false
+                        }
+                        let sums = { try await bench.ledger.rolloutSums("r").first { $0.key.isCandidate }?.value }
+                        try await eventually { try await (sums()?.errors ?? 0) >= Guardrail.errorLimit }
+                        let known = try #require(try await sums())
+                        #expect(known.errors == known.requests && known.errors <= refused.count - 2)
+                    }
+                }
+            }
+        }
+    }
+
+    private enum TestAnswers {
+        static let hello =
+            #"{"id":"1","choices":[{"message":{"content":"Hello"}}],"usage":{"prompt_tokens":3,"completion_tokens":2}}"#
+
+        static func refusal(_ reason: String) -> String { #"{"error":{"message":"\#(reason)"}}"# }
     }
 
     /// Behind a name there may be several servers; each of its addresses is one.

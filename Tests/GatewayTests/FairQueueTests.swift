@@ -52,6 +52,23 @@ import Testing
         #expect((1...500).map { _ in queue.next()?.id } == (1...500).map { UInt64($0) })
     }
 
+    @Test(arguments: [1, 3]) func whatIsPutBackHasKeptItsTurn(count: Int) {
+        var queue = FairQueue<UInt64>(levels: 2)
+        for id in 1...UInt64(count) {
+            queue.append(Self.entry(id, key: 1, cost: 900), level: 1)
+            queue.append(Self.entry(id + 10, key: 2, cost: 900), level: 1)
+        }
+        var other = queue
+        let taken = (0..<2).compactMap { _ in queue.next() }
+        for entry in taken.reversed() { queue.putBack(entry, level: 1) }
+        #expect(queue.count == 2 * count && queue.cost == 1_800 * count && queue.count(of: 1) == count)
+        // Each key's requests in their order, and each key has its share.
+        let ids = (0..<2 * count).compactMap { _ in queue.next()?.id }
+        #expect(ids.filter { $0 < 10 } == Array(1...UInt64(count)) && Set(ids).count == 2 * count)
+        #expect(ids.prefix(2).count { $0 < 10 } == (0..<2).compactMap { _ in other.next()?.id }.count { $0 < 10 })
+        #expect(queue.next() == nil && queue.cost == 0)
+    }
+
     @Test func whoLeavesIsGoneAtOnce() {
         var queue = FairQueue<UInt64>(levels: 1)
         for id in 1...4 { queue.append(Self.entry(UInt64(id), key: Int(id % 2), cost: 10), level: 0) }

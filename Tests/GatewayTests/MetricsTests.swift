@@ -63,6 +63,73 @@ import Testing
         }
     }
 
+    /// The tokens of a version, prompt and answer.
+    private static func tokens(_ version: String) -> [Int] {
+        ["prompt", "completion"].map { kind in
+            registry.exposition().split(separator: "\n").filter {
+                $0.hasPrefix("martlet_gateway_tokens_total{") && $0.contains(#"version="\#(version)""#)
+                    && $0.contains(#"kind="\#(kind)""#)
+            }.reduce(0) { $0 + ($1.split(separator: " ").last.flatMap { Double($0) }.map { Int($0) } ?? 0) }
+        }
+    }
+
+    /// What vLLM says of the prompt's tokens stands behind the answer's use of them, and may be long.
+    @Test(arguments: [0, 10_000, 100_000, 400_000], [0, 1]) func useIsFoundWhereverItStands(
+        behind: Int, temperature: Int
+    )
+        async throws
+    {
+        let version = "use-\(behind)-\(temperature)"
+        let body =
+            #"{"id":"1","choices":[{"message":{"content":"Hello"},"finish_reason":"length"}],"usage":{"prompt_tokens":31,"#
+            + #""completion_tokens":17},"prompt_logprobs":[\#(String(repeating: "null,", count: behind / 5))null]}"#
+        try await ScriptedUpstream.with { peer in
+            while true {
+                _ = try await peer.readRequest()
+                try await peer.answer(body)
+            }
+        } _: { upstream in
+            try await Self.withGateway(version, port: upstream.port) { gateway, _ in
+                try await WirePeer.connect(port: gateway.port) { client in
+                    let asked =
+                        #"{"model":"m","temperature":\#(temperature),"messages":[{"role":"user","content":"hi"}]}"#
+                    try await client.send(TestGateway.request(asked))
+                    #expect(try await client.readResponse().body == body)
+                }
+                while Self.outcomes(version).isEmpty { try await Task.sleep(for: .milliseconds(2)) }
+                #expect(Self.tokens(version) == [31, 17])
+            }
+        }
+    }
+
+    /// The model server has worked on it, and said nothing yet.
+    @Test(arguments: [0, 1]) func whatAClientLeavesBehindIsCounted(temperature: Int) async throws {
+        let version = "left-\(temperature)"
+        let asked = Signal()
+        try await ScriptedUpstream.with { peer in
+            _ = try await peer.readRequest()
+            asked.fire()
+            _ = try await peer.readToEnd()
+        } _: { upstream in
+            try await Self.withGateway(version, port: upstream.port) { gateway, _ in
+                try await WirePeer.connect(port: gateway.port) { client in
+                    let text = String(repeating: "word ", count: 80)
+                    try await client.send(
+                        TestGateway.request(
+                            #"{"model":"m","temperature":\#(temperature),"messages":[{"role":"user","content":"\#(text)"}]}"#
+                        ))
+                    _ = await asked.wait()
+                    await client.close()
+                }
+                while Self.outcomes(version).isEmpty { try await Task.sleep(for: .milliseconds(2)) }
+                let tokens = Self.tokens(version)
+                #expect(
+                    Self.outcomes(version) == ["cancelled": 1] && (90...110).contains(tokens[0]) && tokens[1] == 0,
+                    "\(tokens)")
+            }
+        }
+    }
+
     @Test(arguments: [false, true]) func everyOtherEndCounts(ofABatch isBatch: Bool) async throws {
         let version = "ends-\(isBatch)"
         try await ScriptedUpstream.with { peer in

@@ -27,6 +27,17 @@ import Testing
         #expect(health.admittance(Self.moment(4)) == .open)
     }
 
+    @Test func aTrialThatHasBegunToAnswerOpensIt() {
+        var health = ReplicaHealth()
+        for _ in 0..<ReplicaHealth.failureLimit { health.failed(Self.moment(1)) }
+        health.tried()
+        health.answered()
+        #expect(health.admittance(Self.moment(2)) == .open)
+        // It broke off all the same, and rests for longer than the first time.
+        health.failed(Self.moment(5))
+        #expect(health.admittance(Self.moment(6.9)) == .closed && health.admittance(Self.moment(7)) == .trial)
+    }
+
     @Test func aSuccessBetweenFailuresForgivesThem() {
         var health = ReplicaHealth()
         for _ in 0..<20 {
@@ -117,6 +128,27 @@ import Testing
             values.append(limit.value)
         }
         #expect(values.allSatisfy { (245...275).contains($0) }, "\(values)")
+    }
+
+    /// Long answers are still there when the limit has shrunk: nothing new is known before they have ended.
+    @Test(arguments: [0.6, 1.0]) func theLimitWaitsForWhatItHasDone(cache: Double) {
+        var limit = ConcurrencyLimit(ceiling: 256)
+        for _ in 0..<60 {
+            limit.update(.init(running: 100, waiting: 156, cache: cache, preemptions: 0), inFlight: 256)
+        }
+        #expect(limit.value == (cache < 1 ? 228 : 179))
+        for inFlight in stride(from: 255, to: limit.value, by: -1) {
+            limit.update(
+                .init(running: 100, waiting: Double(inFlight - 100), cache: cache, preemptions: 0), inFlight: inFlight)
+        }
+        #expect(limit.value == (cache < 1 ? 228 : 179))
+        // Now it is as it was meant to be, and still too much.
+        for _ in 0..<ConcurrencyLimit.looks {
+            limit.update(
+                .init(running: 100, waiting: Double(limit.value - 100), cache: cache, preemptions: 0),
+                inFlight: limit.value)
+        }
+        #expect(limit.value < (cache < 1 ? 228 : 179))
     }
 
     /// A burst that filled the cache may be over when it is seen.
@@ -307,9 +339,34 @@ import Testing
         #expect(table.deployment(named: "m@challenger")?.version == "2" && table.deployment(named: "m:3") == nil)
         #expect(table.deployment(named: "other")?.version == "7" && table.deployment(named: "") == nil)
         // Numbers stay when a version goes and comes back.
-        let later = ModelTable([replicas[0]], known: table.deployments)
+        let later = ModelTable([replicas[0]], known: table)
         #expect(later.deployment(named: "m:1")?.id == table.deployment(named: "m:1")?.id)
-        #expect(later.deployment(named: "m:2") == nil && later.deployment(named: "m")?.version == "1")
+        #expect(later.deployment(named: "m")?.version == "1" && later.deployment(named: "m@challenger") == nil)
+        // It is known, and no model of those that can be asked.
+        #expect(later.deployment(named: "m:2")?.version == "2" && later.names["m:2"] == nil)
+    }
+
+    /// A model server that starts again leaves nobody a model that was not meant to answer, nor one that is not there.
+    @Test func theChampionIsItUntilAnotherIs() {
+        let champion = Self.configuration("1", aliases: ["champion"], port: 1)
+        let challenger = Self.configuration("2", aliases: ["challenger"], port: 2)
+        let table = ModelTable([champion, challenger])
+        for left in [[challenger], [], [Self.configuration("2", aliases: [], port: 2)]] {
+            let later = ModelTable(left, known: table)
+            for name in ["m", "m@champion", "m:1"] {
+                #expect(later.deployment(named: name)?.version == "1", "\(name) of \(left)")
+            }
+            #expect(later.deployment(named: "m@challenger")?.version == (left == [challenger] ? "2" : nil))
+            let back = ModelTable([Self.configuration("3", aliases: ["champion"], port: 3)], known: later)
+            #expect(back.deployment(named: "m")?.version == "3" && back.deployment(named: "m@champion")?.version == "3")
+        }
+        // Nor is one on trial the champion where none has been seen.
+        #expect(ModelTable([challenger]).deployment(named: "m") == nil)
+        #expect(ModelTable([challenger]).deployment(named: "m:2")?.version == "2")
+        // Without a champion the first one is meant, as it is written down, also while it is away.
+        let plain = ModelTable([Self.configuration("7", port: 1), Self.configuration("8", port: 2)])
+        #expect(plain.deployment(named: "m")?.version == "7" && plain.deployment(named: "m@champion") == nil)
+        #expect(ModelTable([], known: plain).deployment(named: "m")?.version == "7")
     }
 
     private final class Waiter: Admission.Waiter {
@@ -403,6 +460,44 @@ import Testing
             Issue.record("all are broken")
             return
         }
+    }
+
+    /// One that failed at the replica that is free waits for the other one, and nobody else has to.
+    @Test func whoMayNotGoWhereThereIsRoomIsPassedOver() {
+        let (admission, _) = Self.admission(2)
+        // The second one is full.
+        var held: [Admission.Grant] = []
+        while case .granted(let grant) = admission.admit(Self.ask(excluded: [0]), waiter: { Waiter() }) {
+            held.append(grant)
+        }
+        #expect(held.allSatisfy { $0.replica.id == 1 })
+        // What was asked in vain waits already, with two more of its class.
+        for _ in 0..<2 {
+            guard case .waiting = admission.admit(Self.ask(excluded: [0]), waiter: { Waiter() }) else {
+                Issue.record("it waits")
+                return
+            }
+        }
+        for level in [2, 1, 0] {
+            let told = GrantedWaiter()
+            let ask = Admission.Ask(deployment: 0, key: 5, cost: 100, level: level, affinity: 0)
+            guard case .waiting = admission.admit(ask, waiter: { told }) else {
+                Issue.record("it comes behind them")
+                return
+            }
+            #expect(told.grants.map(\.replica.id) == [0], "level \(level)")
+        }
+        #expect(admission.load(of: 0).waiting == 3)
+        // They have kept their turns.
+        for grant in held.prefix(3) { admission.release(grant, .success) }
+        #expect(admission.load(of: 0).waiting == 0)
+    }
+
+    private final class GrantedWaiter: Admission.Waiter {
+        private let state = Mutex<[Admission.Grant]>([])
+        var grants: [Admission.Grant] { state.withLock { $0 } }
+        func granted(_ grant: Admission.Grant) { state.withLock { $0.append(grant) } }
+        func preempted(_ number: UInt64) {}
     }
 
     @Test func whoLeavesTheConfigurationEndsWhatItHas() {

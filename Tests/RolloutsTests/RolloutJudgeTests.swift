@@ -125,6 +125,24 @@ import Testing
         }
     }
 
+    /// A step of one in a hundred has many answers of the old version, and is no excuse for a later one.
+    @Test func aVersionThatCollapsesUnderLoadFails() {
+        var generator = SeededGenerator(state: 5)
+        var (new, old): ([Int: RolloutSums], [Int: RolloutSums]) = ([:], [:])
+        for (step, counts) in [(100, 9_900), (100, 1_900), (150, 450), (300, 300)].enumerated() {
+            func add(_ version: Version, _ count: Int, to sums: inout [Int: RolloutSums]) {
+                var own: [Int: RolloutSums] = [:]
+                version.serve(count, into: &own, &generator)
+                for (stratum, sum) in own { sums[step * 5 + stratum] = sum }
+            }
+            add(step == 3 ? Version(perToken: 0.12) : Version(), counts.0, to: &new)
+            add(Version(), counts.1, to: &old)
+        }
+        let judgement = RolloutJudge.judge(
+            RolloutPolicy(), candidate: new, baseline: old, stepSamples: 300, stepSeconds: 100)
+        #expect(judgement.verdict == .fail && judgement.summary.hasPrefix("seconds_per_token"), "\(judgement.summary)")
+    }
+
     /// Two slow answers of an engine that has just started say nothing.
     @Test func aFewTimesAreNoEvidence() {
         var (new, old) = (RolloutSums(), RolloutSums())

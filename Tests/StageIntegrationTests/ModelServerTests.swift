@@ -10,6 +10,8 @@ import ObjectStorage
 import Pipeline
 import RedisClient
 import StageSupport
+import Synchronization
+import TestPeers
 import TestServers
 import Testing
 
@@ -41,7 +43,10 @@ import Testing
         }
 
         /// - Parameter gpus: what a driver's program says, if there is to be one.
-        func server(_ mlflow: MLflowClient? = nil, gpus: String? = nil, cores: Int? = nil) throws -> ModelServer {
+        func server(
+            _ mlflow: MLflowClient? = nil, gpus: String? = nil, cores: Int? = nil,
+            _ change: (inout ServingConfiguration) -> Void = { _ in }
+        ) throws -> ModelServer {
             let engine = try #require(Bundle.module.url(forResource: "Peers/engine", withExtension: "py")).path
             var configuration = ServingConfiguration(
                 model: bench.name, aliases: ["champion", "challenger"], host: "127.0.0.1",
@@ -61,6 +66,7 @@ import Testing
             configuration.interval = .milliseconds(200)
             configuration.drainAtLeast = .milliseconds(100)
             configuration.overhead = 0
+            change(&configuration)
             return try ModelServer(
                 configuration: configuration, mlflow: mlflow ?? self.mlflow, storage: bench.storage,
                 coordinator: coordinator, transport: bench.transport,
@@ -70,9 +76,9 @@ import Testing
         /// Runs a model server while `body` does.
         func serving(
             _ mlflow: MLflowClient? = nil, gpus: String? = nil, cores: Int? = nil,
-            _ body: (ModelServer) async throws -> Void
+            changing change: (inout ServingConfiguration) -> Void = { _ in }, _ body: (ModelServer) async throws -> Void
         ) async throws {
-            let server = try server(mlflow, gpus: gpus, cores: cores)
+            let server = try server(mlflow, gpus: gpus, cores: cores, change)
             // Unstructured: beside the body, and over before this returns.
             let work = Task { await server.run() }
             do {
@@ -251,6 +257,134 @@ import Testing
                 #expect(try await place.ask(version).contains("\"one\""))
             }
         }
+    }
+
+    /// It takes connections and says nothing, which is worse than being away: what runs is said and started again all the same.
+    @Test(.timeLimit(.minutes(4)))
+    func aRegistryThatHangsHoldsUpNothing() async throws {
+        try await Self.with { place in
+            let version = try await place.register("one", aliases: ["champion"])
+            let base = try await TestServers.shared.mlflow()
+            let hangs = Mutex(false)
+            let hung = Signal()
+            try await ScriptedUpstream.with { peer in
+                while true {
+                    let (head, _) = try await peer.readRequest()
+                    if hangs.withLock({ $0 }) {
+                        hung.fire()
+                        _ = try await peer.readToEnd()
+                        return
+                    }
+                    let path = String(head.split(separator: " ")[1])
+                    let answer = try await place.bench.transport.send(HTTPRequest(url: base + path, retry: .none))
+                    let body = String(decoding: try await answer.body.collect(upTo: 1 << 20), as: UTF8.self)
+                    try await peer.answer(body, status: "\(answer.status) As There")
+                }
+            } _: { registry in
+                try await place.serving(try await place.bench.mlflow(url: "http://127.0.0.1:\(registry.port)")) {
+                    server in
+                    try await Self.eventually { try await place.ready()[version] == ["champion"] }
+                    hangs.withLock { $0 = true }
+                    _ = await hung.wait()
+                    let before = try #require(try await place.coordinator.replicas().first)
+                    #expect(kill(try #require(await server.processes.first), SIGKILL) == 0)
+                    try await Self.eventually {
+                        try await place.coordinator.replicas().contains { $0.state == .ready && $0.id != before.id }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Wanted again while it ends, it is started anew, and the other one serves until it is there.
+    @Test(.timeLimit(.minutes(4)))
+    func whatEndsIsNotTakenBack() async throws {
+        try await Self.with { place in
+            let first = try await place.register("slow one", aliases: ["champion"])
+            try await place.serving { server in
+                try await Self.eventually { try await place.ready() == [first: ["champion"]] }
+                let second = try await place.register("two", aliases: ["champion"])
+                try await Self.eventually { await server.isEnding(first) }
+                try await place.mlflow.setAlias(name: place.bench.name, alias: "champion", version: first)
+                try await Self.eventually {
+                    let ready = try await place.ready()
+                    #expect(ready.values.contains(["champion"]), "\(ready)")
+                    return ready == [first: ["champion"]]
+                }
+                #expect(try await place.ask(first).contains("slow one"))
+                try await Self.eventually { await server.processes.count == 1 }
+                #expect(try await place.ready()[second] == nil)
+            }
+        }
+    }
+
+    @Test(.timeLimit(.minutes(4)))
+    func enginesMayWantAKey() async throws {
+        try await Self.with { place in
+            let version = try await place.register("one", aliases: ["champion"])
+            try await place.serving(changing: {
+                $0.credential = "engine-key"
+                $0.environment["VLLM_API_KEY"] = "engine-key"
+            }) { _ in
+                try await Self.eventually { try await place.ready()[version] == ["champion"] }
+            }
+        }
+    }
+
+    /// Two at once would each find the memory that only one of them can have.
+    @Test(.timeLimit(.minutes(4)))
+    func memoryIsPromisedOnce() async throws {
+        try await Self.with { place in
+            let first = try await place.register("one", aliases: ["champion"])
+            let second = try await place.register("two", aliases: ["challenger"])
+            let available = try #require(Memory.available())
+            try await place.serving(changing: { $0.overhead = available * 2 / 3 }) { server in
+                // Both begin at once; the one that is second is tried again when the first one is ready.
+                try await Self.eventually {
+                    await server.failureCount(of: first) + server.failureCount(of: second) >= 1
+                }
+                try await Self.eventually { try await place.ready() == [first: ["champion"], second: ["challenger"]] }
+            }
+        }
+    }
+
+    @Test func ofWhatEnginesWroteTheYoungestStay() throws {
+        let state = NSTemporaryDirectory() + "martlet-log-" + UUID().uuidString
+        defer { try? FileManager.default.removeItem(atPath: state) }
+        for number in 0..<30 {
+            let file = try EngineLog.file("\(number)", in: state)
+            let text = String(repeating: "line of \(number)\n", count: number == 29 ? 100_000 : 1)
+            try Data(text.utf8).write(to: URL(filePath: file))
+            let date = Date(timeIntervalSince1970: TimeInterval(1_000_000 + number))
+            try FileManager.default.setAttributes([.modificationDate: date], ofItemAtPath: file)
+        }
+        EngineLog.sweep(state)
+        let left = try FileManager.default.contentsOfDirectory(atPath: state + "/log")
+        #expect(Set(left) == Set((10..<30).map { "\($0).log" }))
+        #expect(
+            EngineLog.lastWords(state + "/log/29.log")
+                == Array(repeating: "line of 29", count: 4).joined(separator: " | "))
+        #expect(EngineLog.lastWords(state + "/log/0.log") == "it wrote nothing")
+    }
+
+    /// Model servers of the same model that follow different aliases share the disk.
+    @Test func whatIsRememberedIsEachOnesOwn() throws {
+        let memory = NSTemporaryDirectory() + "martlet-served-" + UUID().uuidString
+        defer { try? FileManager.default.removeItem(atPath: memory) }
+        let transport = HTTPTransport(logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        let mlflow = try MLflowClient(
+            configuration: MLflowConfiguration(baseURL: "http://127.0.0.1:9"), transport: transport,
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        func version(_ name: String) -> ServedVersion {
+            ServedVersion(version: name, artifacts: ManifestReference(bucket: "b", key: "k", sha256: "s"))
+        }
+        let one = Registry(mlflow: mlflow, model: "m", aliases: ["champion"], memory: memory)
+        let other = Registry(mlflow: mlflow, model: "m", aliases: ["challenger", "next"], memory: memory)
+        try one.remember(["champion": version("1")])
+        try other.remember(["challenger": version("2"), "next": version("3")])
+        try other.remember(["challenger": version("4")])
+        #expect(one.remembered() == ["champion": version("1")])
+        #expect(other.remembered() == ["challenger": version("4")])
     }
 
     /// A version that does not start leaves the one that serves alone; the next one that does takes over.

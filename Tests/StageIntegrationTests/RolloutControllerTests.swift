@@ -147,6 +147,10 @@ import Testing
             while true {
                 let (head, body) = try await peer.readRequest()
                 let request = try JSONValue(json: Array(body.utf8))
+                if likelihood == "refused" {
+                    try await peer.answer(#"{"error":{"message":"no chat template"}}"#, status: "400 Bad Request")
+                    continue
+                }
                 if head.hasPrefix("POST /tokenize ") {
                     #expect(request["messages"]?.arrayValue?.count == 2)
                     try await peer.answer(#"{"count":2,"tokens":[1,2]}"#)
@@ -164,7 +168,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(4)), arguments: [("-2.5", 2.5), ("NaN", 50.0)])
+    @Test(.timeLimit(.minutes(4)), arguments: [("-2.5", 2.5), ("NaN", 50.0), ("refused", 50.0)])
     func versionsAreComparedOnHeldOutAnswers(likelihood: String, loss: Double) async throws {
         try await Self.with { bench, ledger, mlflow, _ in
             try await ScriptedUpstream.with(Self.engine(likelihood)) { new in

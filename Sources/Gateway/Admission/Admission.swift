@@ -100,6 +100,8 @@ final class Admission: Sendable {
     /// Where nothing is ever spare, a batch gets every so many-th place all the same, so that it ends; that makes the others
     /// wait a twentieth longer, at most.
     static let batchEvery = 20
+    /// Requests that are passed over at a time because they may not go where there is room.
+    private static let asideLimit = 16
 
     private let limits: GatewayLimits
     private let state = Mutex(State())
@@ -142,7 +144,8 @@ final class Admission: Sendable {
     /// - Parameter waiter: who is told later; asked for only when there is no place.
     func admit(_ ask: Ask, waiter: () -> any Waiter) -> Decision {
         let now = clock()
-        return telling { state in
+        var granted: [(any Waiter, Grant)] = []
+        let decision: Decision = telling { state in
             let pool = ask.deployment
             guard state.pools[pool].places.contains(where: { !$0.isLeaving }) else { return .noReplica }
             if ask.preemptions == 0 { state.pools[pool].retries.requested() }
@@ -171,8 +174,12 @@ final class Admission: Sendable {
                 state.pools[pool].queue.append(entry, level: ask.level)
             }
             state.nextID += 1
+            // What waits before it may have been able to take none of what is free.
+            if !ask.isBatch { granted = Self.drain(&state, pool, now) }
             return .waiting(id)
         }
+        for (waiter, grant) in granted { waiter.granted(grant) }
+        return decision
     }
 
     /// Takes a place that is free now, if nobody waits for one.
@@ -244,6 +251,19 @@ final class Admission: Sendable {
                     state.pools[pool].places.remove(at: index)
                 }
             }
+            return Self.drain(&state, pool, now)
+        }
+    }
+
+    /// A replica that is tried has begun to answer, and well.
+    func answered(_ grant: Grant) {
+        let now = clock()
+        change { state in
+            let pool = grant.deployment
+            guard let index = state.pools[pool].places.firstIndex(where: { $0.replica === grant.replica }) else {
+                return []
+            }
+            state.pools[pool].places[index].health.answered()
             return Self.drain(&state, pool, now)
         }
     }
@@ -439,16 +459,18 @@ final class Admission: Sendable {
                 state.pools[pool].batchQueue.append(entry, level: 0)
             }
         }
-        while state.pools[pool].queue.count > 0, state.pools[pool].places.contains(where: { $0.hasRoom(now) }),
-            let entry = state.pools[pool].queue.next()
+        // What is free failed for some of them before: that is no reason for the others to wait.
+        var aside: [FairQueue<Waiting>.Entry] = []
+        while state.pools[pool].queue.count > 0, aside.count < Self.asideLimit,
+            state.pools[pool].places.contains(where: { $0.hasRoom(now) }), let entry = state.pools[pool].queue.next()
         {
             guard let grant = take(&state, entry.element.ask, now, { entry.element.waiter }) else {
-                // What is free was excluded by this request: it goes on waiting behind the others of its key.
-                state.pools[pool].queue.append(entry, level: entry.element.ask.level)
-                break
+                aside.append(entry)
+                continue
             }
             granted.append((entry.element.waiter, grant))
         }
+        for entry in aside.reversed() { state.pools[pool].queue.putBack(entry, level: entry.element.ask.level) }
         while state.pools[pool].queue.count == 0, state.pools[pool].batchQueue.count > 0,
             state.pools[pool].places.contains(where: { $0.spare(now) != nil }),
             let entry = state.pools[pool].batchQueue.next()

@@ -66,6 +66,24 @@ struct FairQueue<Element> {
         cost += entry.cost
     }
 
+    /// Gives back what was taken in its turn: it stays the first of its key.
+    mutating func putBack(_ entry: Entry, level: Int) {
+        guard var flow = levels[level].flows.removeValue(forKey: entry.key) else {
+            append(entry, level: level)
+            return
+        }
+        if flow.first > 0 {
+            flow.first -= 1
+            flow.entries[flow.first] = entry
+        } else {
+            flow.entries.insert(entry, at: 0)
+        }
+        flow.deficit += min(entry.cost, Self.costLimit)
+        levels[level].flows[entry.key] = flow
+        count += 1
+        cost += entry.cost
+    }
+
     /// Takes the request whose turn it is.
     mutating func next() -> Entry? {
         for index in levels.indices where !levels[index].order.isEmpty {

@@ -31,6 +31,7 @@ extension Exchange {
 
     func jointAnswer(_ status: Int, _ body: ByteBuffer) {
         guard case .joint = phase else { return }
+        if (400..<500).contains(status), fallsBack(isRefusal: true) { return }
         series.firstByte.recordNanoseconds((NIODeadline.now() - sentAt).nanoseconds)
         deliver(status, body, fields: "")
     }

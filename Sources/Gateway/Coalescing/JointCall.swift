@@ -31,6 +31,7 @@ final class JointCall: UpstreamReceiver {
     private var prompts: [ClientRequest] = []
     private var upstream: UpstreamConnection?
     private var status = 0
+    private var sentAt = NIODeadline.now()
     private var answer = ByteBuffer()
     private var isOver = false
     /// Whether others need its place, before it was sent.
@@ -105,6 +106,8 @@ final class JointCall: UpstreamReceiver {
     /// - Parameter outcome: what it says of the replica when nobody is left.
     func leave(_ exchange: Exchange, _ outcome: Admission.Outcome = .unknown) {
         members.removeAll { $0.exchange === exchange }
+        // One that is too late for this one is no help to whoever comes now.
+        if outcome == .failure { leaveQuestion() }
         guard members.isEmpty, !isOver else { return }
         upstream?.abort()
         end(outcome)
@@ -161,6 +164,7 @@ final class JointCall: UpstreamReceiver {
             return
         }
         upstream = connection
+        sentAt = .now()
         for member in members { member.exchange.jointCallSent() }
         let request = prompts[0].encoded(
             for: connection.replica, ByteBufferAllocator(), joinedWith: prompts.dropFirst())
@@ -169,6 +173,7 @@ final class JointCall: UpstreamReceiver {
 
     func upstreamHead(_ head: ResponseHead, _ bytes: UnsafeRawBufferPointer) {
         status = head.status
+        if let grant, grant.isTrial, status < 500 { loop.core.admission.answered(grant) }
     }
 
     func upstreamContent(_ content: ByteBuffer) {
@@ -192,7 +197,8 @@ final class JointCall: UpstreamReceiver {
             if prompts.count == 1, status < 500, status != 404, status != 405 {
                 deliver([answer])
             } else {
-                giveUp(status == 501 || status == 503 ? .success : .failure)
+                // What one of them may not ask is no fault of the replica's, nor of the others'.
+                giveUp(status < 500 || status == 501 || status == 503 ? .success : .failure)
             }
             return
         }
@@ -255,7 +261,13 @@ final class JointCall: UpstreamReceiver {
 
     private func deliver(_ bodies: [ByteBuffer]) {
         let members = members
-        end(.success)
+        var served: Admission.Served?
+        if status == 200, bodies.count == 1, let body = bodies.first,
+            let use = body.withUnsafeReadableBytes({ TokenUse(lastIn: $0) }), use.completion > 0
+        {
+            served = Admission.Served(start: sentAt, tokens: use.completion)
+        }
+        end(.success, served: served)
         for member in members { member.exchange.jointAnswer(status, bodies[member.prompt]) }
     }
 
@@ -274,11 +286,16 @@ final class JointCall: UpstreamReceiver {
         }
     }
 
-    private func end(_ outcome: Admission.Outcome) {
+    private func end(_ outcome: Admission.Outcome, served: Admission.Served? = nil) {
         isOver = true
         members = []
-        if let question, loop.jointCalls[question] === self { loop.jointCalls[question] = nil }
-        if let grant { loop.core.admission.release(grant, outcome) }
+        leaveQuestion()
+        if let grant { loop.core.admission.release(grant, outcome, served: served) }
         grant = nil
+    }
+
+    /// Equal requests find it no more.
+    private func leaveQuestion() {
+        if let question, loop.jointCalls[question] === self { loop.jointCalls[question] = nil }
     }
 }

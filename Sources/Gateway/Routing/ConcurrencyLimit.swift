@@ -55,8 +55,9 @@ struct ConcurrencyLimit: Equatable, Sendable {
         let standing = waited.count == Self.looks ? waited.min() ?? 0 : 0
         let few = max(1, Double(value) / Self.behind)
         if standing > few || load.cache > Self.cacheLimit || isPreempting {
-            guard isOurs else { return }
             waited = []
+            // Until what was sent before the last time has ended, that has changed nothing yet.
+            guard isOurs, inFlight <= value else { return }
             let had = Double(min(value, most))
             // What is too much goes and no more. Where the cache is full it is not known how much that is.
             let isStanding = load.cache <= Self.cacheLimit && !isPreempting

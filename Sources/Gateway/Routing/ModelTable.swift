@@ -13,20 +13,27 @@ struct ModelTable: Sendable {
     private(set) var names: [String: Int] = [:]
     private(set) var deployments: [Deployment] = []
 
+    init() {}
+
     /// Adds the replicas of a configuration.
-    /// - Parameter known: deployments of before, whose numbers stay.
-    init(_ replicas: [ReplicaConfiguration], known: [Deployment] = []) {
-        deployments = known
+    /// - Parameter known: what was before: the numbers of its deployments stay, and whoever was the champion is it until
+    ///   another one is. Its model servers may be starting again; nobody else answers in its name meanwhile.
+    init(_ replicas: [ReplicaConfiguration], known: ModelTable = ModelTable()) {
+        deployments = known.deployments
         // The youngest last: it takes the aliases.
         for replica in replicas.sorted(by: { $0.since < $1.since }) {
             let id = deployment(of: replica)
             names["\(replica.model):\(replica.version)"] = id
             for alias in replica.aliases { names["\(replica.model)@\(alias)"] = id }
         }
-        for replica in replicas {
-            // A bare name means the champion, or the only version there is.
-            let champion = names["\(replica.model)@champion"]
-            names[replica.model] = champion ?? names[replica.model] ?? deployment(of: replica)
+        for model in Set(deployments.map(\.model)) {
+            let champion = "\(model)@champion"
+            names[champion] = names[champion] ?? known.names[champion]
+            // A bare name means the champion, or where there never was one, the first version that is not on trial.
+            names[model] =
+                names[champion]
+                ?? replicas.first { $0.model == model && !$0.aliases.contains("challenger") }.map { deployment(of: $0) }
+                ?? known.names[model]
         }
     }
 
@@ -39,6 +46,7 @@ struct ModelTable: Sendable {
     }
 
     func deployment(named name: String) -> Deployment? {
-        names[name].map { deployments[$0] }
+        // A version that had a replica once is known, whether or not one is there now.
+        names[name].map { deployments[$0] } ?? deployments.first { $0.label == name }
     }
 }

@@ -40,6 +40,14 @@ struct ReplicaHealth: Equatable, Sendable {
         isTried = false
     }
 
+    /// It has begun to answer the request of a trial: others need not wait for the answer's end. If that one fails after all,
+    /// it rests again at once.
+    mutating func answered() {
+        failures = Self.failureLimit - 1
+        restsUntil = nil
+        isTried = false
+    }
+
     /// It could not be reached, broke off, was too late or answered that it is broken.
     mutating func failed(_ now: NIODeadline) {
         // What was sent before it rests and fails now says nothing new.

@@ -1,5 +1,6 @@
 import HTTPTransport
 import Logging
+import Synchronization
 
 /// Looks at every replica once a second: whether it is up, and what it says of its load.
 struct ReplicaProber: Sendable {
@@ -16,35 +17,64 @@ struct ReplicaProber: Sendable {
 
     /// Until it is cancelled.
     func run() async {
-        var failures: [Int: Int] = [:]
-        while !Task.isCancelled {
-            let replicas = core.replicas
-            failures = failures.filter { failure in replicas.contains { $0.id == failure.key } }
-            let results = await withTaskGroup(of: (Replica, Bool, ConcurrencyLimit.Load?).self) { group in
-                for replica in replicas {
+        let failures = Failures()
+        await withDiscardingTaskGroup { group in
+            while !Task.isCancelled {
+                // Each by itself: one that does not answer delays what is known of no other.
+                for replica in failures.begin(core.replicas) {
                     group.addTask {
                         let (isUp, load) = await look(at: replica)
-                        return (replica, isUp, load)
+                        guard !Task.isCancelled else { return }
+                        take(isUp, load, of: replica, failures)
                     }
                 }
-                return await group.reduce(into: []) { $0.append($1) }
-            }
-            guard !Task.isCancelled else { return }
-            for (replica, isUp, load) in results {
-                let count = isUp ? 0 : (failures[replica.id] ?? 0) + 1
-                if count == Self.failureLimit || isUp && failures[replica.id, default: 0] >= Self.failureLimit {
-                    log.warning(
-                        isUp ? "a model server answers again" : "a model server does not answer; it is asked no more",
-                        metadata: ["model": "\(replica.label)", "address": "\(replica.address)"])
+                for deployment in core.deployments {
+                    core.metrics.load(of: deployment, core.admission.load(of: deployment.id))
                 }
-                failures[replica.id] = count
-                core.admission.probed(replica, isUp: count < Self.failureLimit, load: load)
+                try? await Task.sleep(for: Self.interval)
             }
-            for deployment in core.deployments {
-                core.metrics.load(of: deployment, core.admission.load(of: deployment.id))
-            }
-            try? await Task.sleep(for: Self.interval)
+            group.cancelAll()
         }
+    }
+
+    /// Looks that failed one after another, by replica, and which are looked at now.
+    private final class Failures: Sendable {
+        private struct State {
+            var counts: [Int: Int] = [:]
+            var looking: Set<Int> = []
+        }
+
+        private let state = Mutex(State())
+
+        /// Those that are not looked at already.
+        func begin(_ replicas: [Replica]) -> [Replica] {
+            state.withLock { state in
+                state.counts = state.counts.filter { count in replicas.contains { $0.id == count.key } }
+                return replicas.filter { state.looking.insert($0.id).inserted }
+            }
+        }
+
+        /// A look has ended.
+        /// - Returns: how many failed before it, and with it.
+        func end(_ replica: Replica, isUp: Bool) -> (before: Int, now: Int) {
+            state.withLock { state in
+                state.looking.remove(replica.id)
+                let before = state.counts[replica.id] ?? 0
+                let now = isUp ? 0 : before + 1
+                state.counts[replica.id] = now
+                return (before, now)
+            }
+        }
+    }
+
+    private func take(_ isUp: Bool, _ load: ConcurrencyLimit.Load?, of replica: Replica, _ failures: Failures) {
+        let (before, now) = failures.end(replica, isUp: isUp)
+        if now == Self.failureLimit || isUp && before >= Self.failureLimit {
+            log.warning(
+                isUp ? "a model server answers again" : "a model server does not answer; it is asked no more",
+                metadata: ["model": "\(replica.label)", "address": "\(replica.address)"])
+        }
+        core.admission.probed(replica, isUp: now < Self.failureLimit, load: load)
     }
 
     private func look(at replica: Replica) async -> (isUp: Bool, load: ConcurrencyLimit.Load?) {

@@ -7,11 +7,13 @@ import Pipeline
 extension Exchange {
     func upstreamHead(_ head: ResponseHead, _ bytes: UnsafeRawBufferPointer) {
         let now = NIODeadline.now()
+        if head.status >= 500, head.status != 501, waitsForHedge(head.status == 503 ? .success : .failure) { return }
         hedge?.cancel()
-        if head.status >= 500, request.fallback != nil, arm?.isCandidate == true {
+        if let grant, grant.isTrial, head.status < 500 { core.admission.answered(grant) }
+        if head.status >= 400, request.fallback != nil, arm?.isCandidate == true {
             upstream?.abort()
             upstream = nil
-            _ = fallsBack()
+            _ = fallsBack(isRefusal: head.status < 500)
             return
         }
         if head.status == 404 || head.status == 405 {
@@ -129,16 +131,19 @@ extension Exchange {
 
     /// In a rollout the old version answers what the new one could not: nobody pays for the trial. The failure is the
     /// new one's all the same.
-    func fallsBack() -> Bool {
+    /// - Parameter isRefusal: whether it says that the request is at fault. If the old one answers it, it was not.
+    func fallsBack(isRefusal: Bool = false) -> Bool {
         guard let fallback = request.fallback, let arm, arm.isCandidate else { return false }
-        var sums = RolloutSums()
-        sums.requests = 1
-        sums.errors = 1
-        core.rollouts.record(arm, model: deployment.model, stratum: stratum, sums)
-        series.serverErrors.increment()
-        slot?.finish(status: 502, use: TokenUse(), cost: 0, isPartial: true)
+        if isRefusal {
+            refused = arm
+            series.clientErrors.increment()
+        } else {
+            recordFailure(of: arm)
+            series.serverErrors.increment()
+        }
+        slot?.finish(status: isRefusal ? 400 : 502, use: TokenUse(), cost: 0, isPartial: true)
         slot = nil
-        if let grant { core.admission.release(grant, .failure) }
+        if let grant { core.admission.release(grant, isRefusal ? .success : .failure) }
         grant = nil
         self.arm = nil
         deployment = fallback
@@ -152,12 +157,20 @@ extension Exchange {
         return true
     }
 
+    func recordFailure(of arm: RolloutTable.Arm) {
+        var sums = RolloutSums()
+        sums.requests = 1
+        sums.errors = 1
+        core.rollouts.record(arm, model: deployment.model, stratum: stratum, sums)
+    }
+
     var stratum: Int { RolloutSums.stratum(promptTokens: request.inspection.estimatedPromptTokens) }
 
     /// The replica failed. Before the first byte of an answer another one is asked; after it the client is told.
     /// - Parameter isStale: the replica had closed a connection that was kept for reuse, which is no fault of its.
     func upstreamFailed(_ error: GatewayError, canRetry: Bool, isStale: Bool) {
         upstream = nil
+        if canRetry, waitsForHedge(isStale ? .unknown : .failure) { return }
         hedge?.cancel()
         if case .answering = phase {
             isBroken = true
@@ -217,10 +230,13 @@ extension Exchange {
         } else {
             tail.writeImmutableBuffer(content)
         }
-        let excess = tail.readableBytes - Self.tailLimit
-        if excess > 0 {
-            tail.moveReaderIndex(forwardBy: excess)
-            if tail.readerIndex > 8 * Self.tailLimit { tail.discardReadBytes() }
+        // Seldom, so that each byte is gone through about once; what lies across the border is looked at again.
+        guard tail.readableBytes > 4 * Self.tailLimit else { return }
+        tail.withUnsafeReadableBytes { bytes in
+            if let use = TokenUse(lastIn: bytes) { foundUse = use }
+            if Self.isTruncated(bytes) { foundTruncation = true }
         }
+        tail.moveReaderIndex(to: tail.writerIndex - Self.tailLimit)
+        tail.discardReadBytes()
     }
 }

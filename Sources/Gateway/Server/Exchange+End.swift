@@ -81,6 +81,20 @@ extension Exchange {
         case ended
         case cancelled
         case failed(GatewayError)
+
+        var isCancelled: Bool {
+            if case .cancelled = self { true } else { false }
+        }
+    }
+
+    /// Whether a model server has it.
+    private var isWorkedOn: Bool {
+        switch phase {
+        case .sent, .answering: true
+        // A call waits for its connection, too.
+        case .joint: sentAt > request.received
+        case .waiting, .connecting, .over: false
+        }
     }
 
     func fail(_ error: GatewayError) {
@@ -111,10 +125,11 @@ extension Exchange {
     /// - Returns: nil where that was done before.
     private func giveBack(_ outcome: Outcome) -> End? {
         if case .over = phase { return nil }
+        let isLeft = isWorkedOn && outcome.isCancelled
         phase = .over
         loop.lookout.requests -= 1
         hedge?.cancel()
-        let (use, isPartial) = usedTokens()
+        let (use, isPartial) = usedTokens(isLeft: isLeft)
         if let grant {
             let isWhole = status == 200 && !isBroken && !isPartial && use.completion > 0
             core.admission.release(
@@ -137,6 +152,7 @@ extension Exchange {
     private func count(_ outcome: Outcome, _ end: End) {
         let use = end.use
         if let arm { record(arm, outcome, end) }
+        if let refused, case .ended = outcome, status == 200 { recordFailure(of: refused) }
         if arm?.isMirrored == true, status == 200, !ask.isBatch, case .ended = outcome {
             core.mirror.withLock(\.self)?.copy(request.endpoint, request.body)
         }
@@ -186,8 +202,11 @@ extension Exchange {
 
     /// Whether the answer ended because it was as long as it may be.
     var isTruncated: Bool {
-        filter.map(\.isTruncated)
-            ?? tail.withUnsafeReadableBytes { EventStreamFilter.holds($0, "\"finish_reason\":\"length\"") }
+        filter.map(\.isTruncated) ?? (foundTruncation || tail.withUnsafeReadableBytes { Self.isTruncated($0) })
+    }
+
+    static func isTruncated(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        EventStreamFilter.holds(bytes, "\"finish_reason\":\"length\"")
     }
 
     /// What the end of the request says of its replica.
@@ -201,14 +220,20 @@ extension Exchange {
     }
 
     /// As the model server told it; of an answer that was cut short, as far as it came.
-    func usedTokens() -> (TokenUse, isPartial: Bool) {
-        guard request.endpoint.isGeneration, status == 200, !isFree else { return (TokenUse(), false) }
+    /// - Parameter isLeft: whether the client has gone while the model server worked on it.
+    func usedTokens(isLeft: Bool) -> (TokenUse, isPartial: Bool) {
+        guard request.endpoint.isGeneration, !isFree else { return (TokenUse(), false) }
+        guard status == 200 else {
+            // It had said nothing yet, and what it did was done for this client.
+            guard status == 0, isLeft else { return (TokenUse(), false) }
+            return (TokenUse(prompt: request.inspection.estimatedPromptTokens), true)
+        }
         if let filter {
             if let use = filter.use { return (use, false) }
             return (TokenUse(prompt: request.inspection.estimatedPromptTokens, completion: filter.pieces), true)
         }
         let told = tail.withUnsafeReadableBytes { TokenUse(lastIn: $0) }
-        if let told { return (told, false) }
+        if let told = told ?? foundUse { return (told, false) }
         return (TokenUse(prompt: request.inspection.estimatedPromptTokens), true)
     }
 

@@ -37,6 +37,8 @@ final class Exchange: UpstreamReceiver {
     /// The version that answers; in a rollout another one, once the new one has failed.
     var deployment: ModelTable.Deployment
     var arm: RolloutTable.Arm?
+    /// That of the new version that would not answer, and the old one is asked.
+    var refused: RolloutTable.Arm?
     var series: GatewayMetrics.Series
     var grant: Admission.Grant?
     var ask: Admission.Ask
@@ -54,6 +56,9 @@ final class Exchange: UpstreamReceiver {
     /// Bytes of the answer's body that the client was promised and has not got; nil where it was promised none.
     var promised: Int?
     var tail = ByteBuffer()
+    /// What of the answer's use of tokens, and of its being cut for its length, stood before its end.
+    var foundUse: TokenUse?
+    var foundTruncation = false
     /// Bytes of an answer without events in which the use of tokens is looked for: its end.
     static let tailLimit = 16_384
 

@@ -21,7 +21,7 @@ final class GatewayCore: Sendable {
     let log: Logger
 
     private struct Routing {
-        var table = ModelTable([])
+        var table = ModelTable()
         var replicas: [ReplicaConfiguration: Replica] = [:]
         var nextReplica = 0
     }
@@ -42,7 +42,7 @@ final class GatewayCore: Sendable {
     /// Sets who answers for which model.
     func route(_ replicas: [ReplicaConfiguration]) {
         routing.withLock { routing in
-            let table = ModelTable(replicas, known: routing.table.deployments)
+            let table = ModelTable(replicas, known: routing.table)
             var kept: [ReplicaConfiguration: Replica] = [:]
             for configuration in replicas {
                 let identity = configuration.identity

@@ -48,6 +48,10 @@ extension GatewayError {
         code: "keys_unavailable", retryAfter: 2,
         "this gateway does not know the keys yet: its ledger has not answered since it started")
 
+    /// It has just started, or what tells it of model servers is away: that there is no such model is not known.
+    static let noModels = GatewayError.unavailable(
+        code: "no_replica", retryAfter: 5, "no model server is known to this gateway yet")
+
     static func limited(code: String, retryAfter: Int, _ message: String) -> GatewayError {
         var error = GatewayError(429, type: "rate_limit_exceeded", code: code, message)
         error.retryAfter = retryAfter

@@ -38,7 +38,7 @@ final class Hedge: UpstreamReceiver {
                 }
                 switch result {
                 case .success(let connection): hedge.send(on: connection)
-                case .failure: hedge.end(.failure)
+                case .failure: hedge.lose(.failure)
                 }
             }
         }
@@ -57,6 +57,13 @@ final class Hedge: UpstreamReceiver {
         end(.unknown)
     }
 
+    /// It has no answer. If the first one has none either, that is the end of this try.
+    private func lose(_ outcome: Admission.Outcome) {
+        let isLast = exchange.hedge === self && exchange.grant == nil
+        end(outcome)
+        if isLast { exchange.bothFailed() }
+    }
+
     private func end(_ outcome: Admission.Outcome) {
         connection = nil
         if let grant { exchange.core.admission.release(grant, outcome) }
@@ -70,7 +77,8 @@ final class Hedge: UpstreamReceiver {
         // An error is no answer to prefer: the slow one may still have a good one.
         guard head.status < 500, let grant, let connection else {
             connection?.abort()
-            end(.failure)
+            // That it has too much to do is no fault.
+            lose(head.status == 501 || head.status == 503 ? .success : .failure)
             return
         }
         hasWon = true
@@ -87,7 +95,7 @@ final class Hedge: UpstreamReceiver {
         if hasWon {
             exchange.upstreamFailed(error, canRetry: canRetry, isStale: isStale)
         } else {
-            end(isStale ? .unknown : .failure)
+            lose(isStale ? .unknown : .failure)
         }
     }
 }
@@ -100,6 +108,31 @@ extension Exchange {
     var isHedged: Bool {
         timeouts.hedge != nil && !ask.isBatch && request.endpoint.isGeneration
             && (request.inspection.maximumTokens ?? .max) <= Self.hedgedTokens
+    }
+
+    /// Leaves the request to the second replica, where one works on it already.
+    /// - Parameter outcome: what is known of the first one.
+    /// - Returns: whether one does.
+    func waitsForHedge(_ outcome: Admission.Outcome) -> Bool {
+        guard hedge != nil, case .sent = phase, let slow = grant else { return false }
+        upstream?.abort()
+        upstream = nil
+        ask.excluded.append(slow.replica.id)
+        grant = nil
+        core.admission.release(slow, outcome)
+        return true
+    }
+
+    /// Neither replica had an answer.
+    func bothFailed() {
+        guard case .sent = phase, !fallsBack() else { return }
+        guard attempts < core.configuration.limits.attempts, core.admission.mayRetry(deployment.id) else {
+            fail(.upstream(502, code: "upstream_failed", "two model servers failed to answer"))
+            return
+        }
+        deadline = min(total, .now() + TimeAmount(timeouts.queue))
+        phase = .connecting
+        start()
     }
 
     /// A second replica has answered first.

@@ -44,8 +44,10 @@ struct ServeCommand: AsyncParsableCommand {
                 command: try Self.command(settings), environment: Self.environment(settings),
                 maximumInFlight: settings.serving.maximumInFlight, state: "\(state)/serving/\(model)")
             configuration.coresPerEngine = settings.serving.engineCores
+            configuration.cache = Int64(settings.serving.cacheGiB) << 30
+            configuration.credential = settings.gateway.upstreamKey?.value
             let server = try ModelServer(
-                configuration: configuration, mlflow: try services.mlflow(transport),
+                configuration: configuration, mlflow: try services.mlflow(transport, isAskedAgain: true),
                 storage: try services.storage(transport), coordinator: try services.coordinator(), transport: transport,
                 logger: logger)
             let health = try await ProcessSetup.serve(
@@ -70,6 +72,8 @@ struct ServeCommand: AsyncParsableCommand {
         return [
             try PythonEnvironments.serving(settings), "-m", "vllm.entrypoints.openai.api_server", "--model", "{model}",
             "--served-model-name", "{name}", "--host", "{host}", "--port", "{port}", "--dtype", "bfloat16",
+            // The gateway has its own account of every request; here it would be a file that only grows.
+            "--disable-uvicorn-access-log",
         ] + settings.serving.arguments
     }
 
@@ -92,6 +96,8 @@ struct ServeCommand: AsyncParsableCommand {
         ] where environment[name] == nil {
             environment[name] = value
         }
+        // In its arguments everybody could read it.
+        if let key = settings.gateway.upstreamKey { environment["VLLM_API_KEY"] = key.value }
         return environment
     }
 }

@@ -66,12 +66,17 @@ struct Services: Sendable {
         return try S3Client(configuration: settings, transport: transport, logger: logger)
     }
 
-    func mlflow(_ transport: HTTPTransport) throws -> MLflowClient {
+    /// - Parameter isAskedAgain: whether what it does not answer soon is asked anew anyway.
+    func mlflow(_ transport: HTTPTransport, isAskedAgain: Bool = false) throws -> MLflowClient {
         let authentication = configuration.mlflowToken.map { MLflowAuthentication.bearer(token: $0.value) } ?? .none
-        return try MLflowClient(
-            configuration: MLflowConfiguration(
-                baseURL: try configuration.requireMLflow().value, authentication: authentication),
-            transport: transport, logger: logger)
+        var mlflow = MLflowConfiguration(
+            baseURL: try configuration.requireMLflow().value, authentication: authentication)
+        if isAskedAgain {
+            mlflow.maximumAttempts = 1
+            mlflow.connectTimeout = .seconds(3)
+            mlflow.firstByteTimeout = .seconds(15)
+        }
+        return try MLflowClient(configuration: mlflow, transport: transport, logger: logger)
     }
 }
 

@@ -1,4 +1,5 @@
-"""An engine as a model server starts one: answers like vLLM, without a model. Ends at SIGTERM.
+"""An engine as a model server starts one: answers like vLLM, without a model. Ends at SIGTERM; with weights that begin with
+"slow", three seconds later.
 
 usage: engine.py HOST PORT NAME FOLDER
 """
@@ -7,6 +8,7 @@ import json
 import os
 import signal
 import sys
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 host, port, name, folder = sys.argv[1:5]
@@ -20,6 +22,14 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_):
         """Says nothing."""
+
+    def _is_refused(self):
+        """Whether the request lacks the key that vLLM would want."""
+        key = os.environ.get("VLLM_API_KEY")
+        if key is None or self.headers["Authorization"] == f"Bearer {key}":
+            return False
+        self._answer("{}", 401)
+        return True
 
     def _answer(self, body, status=200):
         data = body.encode()
@@ -38,10 +48,21 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):  # pylint: disable=invalid-name
         """A completion that says what it is."""
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self._is_refused():
+            return
         status = 200 if asked["model"] == name and weights != "broken" else 500
         place = {"gpu": os.environ.get("CUDA_VISIBLE_DEVICES"), "cores": os.environ.get("VLLM_CPU_OMP_THREADS_BIND")}
         self._answer(json.dumps({"model": name, "choices": [{"text": weights}], **place}), status)
 
 
-signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+
+
+def end(*_):
+    """Ends, sooner or later."""
+    if weights.startswith("slow"):
+        time.sleep(3)
+    os._exit(0)
+
+
+signal.signal(signal.SIGTERM, end)
 ThreadingHTTPServer((host, int(port)), Handler).serve_forever()
