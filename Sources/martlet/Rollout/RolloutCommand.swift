@@ -173,6 +173,9 @@ struct RolloutStartCommand: AsyncParsableCommand {
             }
             let candidate: String
             if let version {
+                guard try await tools.mlflow.modelVersion(name: model, version: version) != nil else {
+                    throw ValidationError("--version \(version): the registry has no such version of '\(model)'")
+                }
                 candidate = version
             } else if let challenger = try await tools.mlflow.modelVersion(name: model, alias: "challenger") {
                 candidate = challenger.version
@@ -268,7 +271,7 @@ struct RolloutPauseCommand: AsyncParsableCommand {
 
 struct RolloutResumeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "resume", abstract: "Goes on with a paused rollout; its step begins anew.")
+        commandName: "resume", abstract: "Goes on with a paused rollout; its step's time begins anew.")
     @OptionGroup var global: GlobalOptions
     @Argument(help: "The model.")
     var model: String
