@@ -4,7 +4,7 @@ import Glibc
 /// What engines write, a file for each of their starts.
 enum EngineLog {
     /// Files that are kept.
-    private static let limit = 20
+    private static let limit = 50
     private static let tail = 2_000
 
     private static func folder(_ state: String) -> String { state + "/log" }
@@ -13,6 +13,7 @@ enum EngineLog {
     static func file(_ name: String, in state: String) throws -> String {
         try FileManager.default.createDirectory(
             atPath: folder(state), withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+        sweep(state)
         return "\(folder(state))/\(name).log"
     }
 

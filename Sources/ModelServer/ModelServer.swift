@@ -102,7 +102,6 @@ package actor ModelServer {
     package func run() async {
         await engines?.sweep()
         _ = HeldFolder.sweep(configuration.state + "/models", prefix: ".fetching-")
-        EngineLog.sweep(configuration.state)
         // Beside the other: a registry that does not answer keeps nobody from hearing that the engines run.
         await withDiscardingTaskGroup { group in
             group.addTask {
@@ -290,9 +289,10 @@ package actor ModelServer {
         guard let member = members[version], member.engine === engine else { return }
         members[version] = nil
         if member.stage == .ready, !Task.isCancelled {
+            // Before anything else: nobody may start it again without its pause.
+            note(failureOf: version)
             // The gateways would find out by themselves, a request later.
             await inTurn { await self.announce(member, version, .draining) }
-            note(failureOf: version)
             log.error(
                 "an engine ended; another is started",
                 metadata: ["version": "\(version.version)", "status": "\(status)"])

@@ -89,8 +89,8 @@ package struct QualityProbe: Sendable {
         let bytes = try await response.body.collect(upTo: Self.answerLimit)
         guard response.status == 200 else {
             let said = "HTTP \(response.status): \(String(decoding: bytes.prefix(200), as: UTF8.self))"
-            throw (400..<500).contains(response.status) && response.status != 429
-                ? Fault.refused(said) : Fault.unanswered(said)
+            // Of the request itself; a key that it wants, or a name that it does not know, says nothing of the model.
+            throw [400, 413, 422].contains(response.status) ? Fault.refused(said) : Fault.unanswered(said)
         }
         do {
             return try JSONValue(json: bytes)

@@ -198,6 +198,40 @@ import Testing
         }
     }
 
+    /// The alias went to a third version while two were compared: it answers, also where the old one has gone.
+    @Test func aRolloutWhoseBaselineHasGoneIsInNobodysWay() async throws {
+        try await Bench.with { bench in
+            try await ScriptedUpstream.with(modelServer) { upstream in
+                try await bench.makeKey("alice")
+                var policy = RolloutPolicy()
+                policy.steps = [0.01, 1]
+                try await bench.ledger.startRollout(
+                    id: "r", model: "m", candidate: "2", baseline: "1", policy: policy, actor: "test")
+                func record(_ id: String, _ aliases: [String], _ state: ReplicaRecord.State = .ready) -> ReplicaRecord {
+                    ReplicaRecord(
+                        id: id, model: "m", version: id, aliases: aliases, host: "127.0.0.1", port: upstream.port,
+                        servedName: "m", maximumInFlight: 8, state: state, since: 0)
+                }
+                try await bench.gateway(port: nil) { gateway in
+                    // It has seen the one on trial only, and that one is not the model's answer.
+                    try await bench.coordinator.announce(record("2", ["challenger"]))
+                    try await eventually { gateway.core.modelNames.contains("m:2") }
+                    try await eventually { try await gateway.ask("alice").status == 503 }
+                    try await bench.coordinator.announce(record("1", ["champion"]))
+                    try await eventually { try await gateway.ask("alice").status == 200 }
+                    try await bench.coordinator.announce(record("3", ["champion"]))
+                    try await bench.coordinator.announce(record("1", [], .draining))
+                    try await eventually { !gateway.core.modelNames.contains("m:1") }
+                    for stickiness in 0..<200 {
+                        let version = gateway.core.resolve("m", stickiness: UInt64(stickiness))?.deployment.version
+                        #expect(version == "3")
+                    }
+                    #expect(try await gateway.ask("alice").status == 200)
+                }
+            }
+        }
+    }
+
     /// A version that takes no chat is found out, and no client is the worse for it; what both refuse is the client's doing.
     @Test func whatTheNewVersionRefusesTheOldOneAnswers() async throws {
         let strict: @Sendable (WirePeer) async throws -> Void = { peer in

@@ -351,19 +351,19 @@ import Testing
     @Test func ofWhatEnginesWroteTheYoungestStay() throws {
         let state = NSTemporaryDirectory() + "martlet-log-" + UUID().uuidString
         defer { try? FileManager.default.removeItem(atPath: state) }
-        for number in 0..<30 {
+        for number in 0..<60 {
             let file = try EngineLog.file("\(number)", in: state)
-            let text = String(repeating: "line of \(number)\n", count: number == 29 ? 100_000 : 1)
+            let text = String(repeating: "line of \(number)\n", count: number == 59 ? 100_000 : 1)
             try Data(text.utf8).write(to: URL(filePath: file))
             let date = Date(timeIntervalSince1970: TimeInterval(1_000_000 + number))
             try FileManager.default.setAttributes([.modificationDate: date], ofItemAtPath: file)
         }
         EngineLog.sweep(state)
         let left = try FileManager.default.contentsOfDirectory(atPath: state + "/log")
-        #expect(Set(left) == Set((10..<30).map { "\($0).log" }))
+        #expect(Set(left) == Set((10..<60).map { "\($0).log" }))
         #expect(
-            EngineLog.lastWords(state + "/log/29.log")
-                == Array(repeating: "line of 29", count: 4).joined(separator: " | "))
+            EngineLog.lastWords(state + "/log/59.log")
+                == Array(repeating: "line of 59", count: 4).joined(separator: " | "))
         #expect(EngineLog.lastWords(state + "/log/0.log") == "it wrote nothing")
     }
 

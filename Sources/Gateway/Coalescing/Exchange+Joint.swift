@@ -23,6 +23,7 @@ extension Exchange {
     func join(_ call: JointCall) {
         phase = .joint(call)
         deadline = .distantFuture
+        sentAt = request.received
         attempts += 1
         countWait()
     }

@@ -130,7 +130,7 @@ extension ClientConnection {
             ? core.resolveMirror(inspection.model)
             : core.resolve(inspection.model, stickiness: stickiness, joinsRollout: !caller.isBatch)
         guard let (deployment, arm, fallback) = resolved else {
-            guard !core.deployments.isEmpty else { throw .noModels }
+            guard !core.isAwaited(inspection.model) else { throw .noModels }
             throw .invalid(
                 404, code: "model_not_found", parameter: "model",
                 "there is no model '\(inspection.model.prefix(128))' here; /v1/models lists those there are")

@@ -84,7 +84,9 @@ final class GatewayCore: Sendable {
         // Who names a version or another alias gets it.
         guard joinsRollout, !rollouts.isEmpty, name == deployment.model || name == "\(deployment.model)@champion",
             let choice = rollouts.choose(model: deployment.model, stickiness: stickiness),
-            let baseline = table.deployment(named: "\(deployment.model):\(choice.baseline)")
+            let baseline = table.deployment(named: "\(deployment.model):\(choice.baseline)"),
+            // Where another one has become the champion the old one is gone, and nothing is left to compare with.
+            baseline.id == deployment.id || admission.isUsable(baseline.id)
         else { return (deployment, nil, nil) }
         guard choice.arm.isCandidate else { return (baseline, choice.arm, nil) }
         guard let candidate = table.deployment(named: "\(deployment.model):\(choice.candidate)"),
@@ -107,6 +109,12 @@ final class GatewayCore: Sendable {
 
     /// All versions that are known, or were.
     var deployments: [ModelTable.Deployment] { routing.withLock { $0.table.deployments } }
+
+    /// Whether a name may be a model's whose champion this gateway has not seen yet.
+    func isAwaited(_ name: String) -> Bool {
+        let known = deployments
+        return known.isEmpty || known.contains { name == $0.model || name == "\($0.model)@champion" }
+    }
 
     var modelNames: [String] { routing.withLock { $0.table.names.keys.sorted() } }
 }

@@ -50,7 +50,7 @@ extension GatewayError {
 
     /// It has just started, or what tells it of model servers is away: that there is no such model is not known.
     static let noModels = GatewayError.unavailable(
-        code: "no_replica", retryAfter: 5, "no model server is known to this gateway yet")
+        code: "no_replica", retryAfter: 5, "no model server of this model's champion is known to this gateway yet")
 
     static func limited(code: String, retryAfter: Int, _ message: String) -> GatewayError {
         var error = GatewayError(429, type: "rate_limit_exceeded", code: code, message)

@@ -42,7 +42,8 @@ final class Hedge: UpstreamReceiver {
                 }
             }
         }
-        return hedge
+        // A kept connection may have ended while it was written to.
+        return hedge.grant == nil ? nil : hedge
     }
 
     private func send(on connection: UpstreamConnection) {
@@ -60,6 +61,7 @@ final class Hedge: UpstreamReceiver {
     /// It has no answer. If the first one has none either, that is the end of this try.
     private func lose(_ outcome: Admission.Outcome) {
         let isLast = exchange.hedge === self && exchange.grant == nil
+        if outcome == .failure, let grant { exchange.ask.excluded.append(grant.replica.id) }
         end(outcome)
         if isLast { exchange.bothFailed() }
     }
