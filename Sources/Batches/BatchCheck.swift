@@ -74,10 +74,15 @@ struct BatchCheck {
         isHopeless = true
     }
 
+    private var partBytes: Int64 {
+        let bytes = configuration.partBytes
+        return Int64(endpoint == "/v1/embeddings" ? bytes / configuration.embeddingParts : bytes)
+    }
+
     private mutating func add(_ line: LineSplitter.Line) {
         let end = line.offset + Int64(line.bytes.count)
         if let last = parts.indices.last, parts[last].lines < configuration.partLines,
-            end - parts[last].offset <= configuration.partBytes
+            end - parts[last].offset <= partBytes
         {
             parts[last].lines += 1
             parts[last].bytes = end - parts[last].offset

@@ -8,6 +8,10 @@ package struct BatchConfiguration: Sendable {
     package var partLines = 32
     /// Bytes of a part, unless it is a single line.
     package var partBytes = 4 << 20
+    /// How much smaller a part of embeddings is: their answers are longer than what they are asked with.
+    package var embeddingParts = 32
+    /// For so long a model that the gateway does not know is waited for: its servers may be starting.
+    package var modelPatience = Duration.seconds(600)
     /// A line's bytes: the largest body that the gateway takes, and what stands around it.
     package var lineBytes = (8 << 20) + 4_096
     /// How often it looks for work when there was none.

@@ -19,11 +19,14 @@ package struct BatchRunner: Sendable {
     /// This gateway's, unlike the others'.
     let name: String
     let log: Logger
+    let unknownModels = UnknownModels()
 
     /// Parts that are worked on at the same time: while the last lines of one run, those of the next begin.
     private static let parts = 2
     /// Seconds before what failed is tried again; others have their turn meanwhile.
     private static let pauseAfterFailure = 15.0
+    /// As many at most, for what fails again and again.
+    private static let longestPause = 600.0
 
     package init(
         ledger: Ledger, store: BatchStore, transport: HTTPTransport, door: BatchDoor, prices: PriceTable,
@@ -181,14 +184,24 @@ package struct BatchRunner: Sendable {
     private func work(_ held: HeldPart) async {
         let logger = log.with(held.batch.id)
         do {
+            let work = PartWork(runner: self, held: held)
             try await holding {
-                try await ledger.holdPart(held, holder: name, seconds: configuration.lease)
+                switch try await ledger.holdPart(held, holder: name, seconds: configuration.lease) {
+                case .held: break
+                case .cancelled: work.end("batch_cancelled")
+                case .expired: work.end("batch_expired")
+                case .lost: return false
+                }
+                return true
             } body: {
-                let answers = try await PartWork(runner: self, held: held).run()
+                let answers = try await work.run()
                 let output = answers.output
                 let errors = answers.errors
-                if !output.isEmpty { try await put(output, held, isErrors: false) }
-                if !errors.isEmpty { try await put(errors, held, isErrors: true) }
+                // What was answered is paid for.
+                try await persist {
+                    if !output.isEmpty { try await put(output, held, isErrors: false) }
+                    if !errors.isEmpty { try await put(errors, held, isErrors: true) }
+                }
                 try await persist {
                     try await ledger.finishPart(
                         held, holder: name, sum: answers.sum, hasOutput: !output.isEmpty, hasErrors: !errors.isEmpty)
@@ -201,7 +214,8 @@ package struct BatchRunner: Sendable {
                     "a part of a batch was not done; it comes again",
                     metadata: ["part": "\(held.part.number)", "error": "\(error)"])
             }
-            let pause = error is CancellationError ? 0 : Self.pauseAfterFailure
+            let pause =
+                error is CancellationError ? 0 : min(Self.longestPause, Self.pauseAfterFailure * Double(held.attempt))
             await unhold { try await ledger.releasePart(held, holder: name, after: pause) }
         }
     }

@@ -83,7 +83,8 @@ package struct BatchService: GatewayService {
                     code: "no_file", parameter: "file", "the form has no file, or an empty one")
             }
             let file = BatchFile(
-                id: id, team: team, filename: String(stored.filename.prefix(255)), purpose: .batch,
+                id: id, team: team, filename: String(stored.filename.replacing("\0", with: "").prefix(255)),
+                purpose: .batch,
                 bytes: stored.object.size, sha256: stored.object.sha256)
             isTold = true
             try await ledger.createFile(file)
@@ -238,7 +239,7 @@ private struct BatchWish {
                 code: "unknown_parameter", parameter: String(unknown.prefix(100)),
                 "there is no such parameter here; there are \(Self.members.sorted().joined(separator: ", "))")
         }
-        guard let inputFile = object["input_file_id"]?.stringValue else {
+        guard let inputFile = object["input_file_id"]?.stringValue, !inputFile.utf8.contains(0) else {
             throw GatewayError.invalid(
                 code: "missing_parameter", parameter: "input_file_id", "input_file_id must be the id of a file")
         }
@@ -253,12 +254,16 @@ private struct BatchWish {
         }
         var metadata: [String: String] = [:]
         if let given = object["metadata"], given != .null {
+            func fits(_ text: String?, _ limit: Int) -> Bool {
+                text.map { $0.count <= limit && !$0.utf8.contains(0) } ?? false
+            }
             guard let pairs = given.objectValue, pairs.count <= 16,
-                pairs.allSatisfy({ $0.key.count <= 64 && ($0.value.stringValue.map { $0.count <= 512 } ?? false) })
+                pairs.allSatisfy({ fits($0.key, 64) && fits($0.value.stringValue, 512) })
             else {
                 throw GatewayError.invalid(
                     code: "invalid_metadata", parameter: "metadata",
-                    "metadata must be an object of at most 16 strings of at most 512 characters, under names of at most 64"
+                    "metadata must be an object of at most 16 strings of at most 512 characters, under names of at most 64, "
+                        + "without U+0000"
                 )
             }
             metadata = pairs.compactMapValues(\.stringValue)

@@ -98,10 +98,55 @@ struct PartWork: Sendable {
     let runner: BatchRunner
     let held: HeldPart
     private let progress = Progress()
+    private let ending = Ending()
 
     init(runner: BatchRunner, held: HeldPart) {
         self.runner = runner
         self.held = held
+    }
+
+    /// The batch is over: what has no answer yet gets none.
+    /// - Parameter code: why.
+    func end(_ code: String) { ending.end(code) }
+
+    /// The lines that are asked, to be left when the batch ends before them.
+    private final class Ending: Sendable {
+        private let state = Mutex<(code: String?, tasks: [Int: Task<BatchAnswer, any Error>])>((nil, [:]))
+
+        /// Why the batch is over, once it is.
+        var code: String? { state.withLock { $0.code } }
+
+        func end(_ code: String) {
+            let tasks = state.withLock { state in
+                state.code = state.code ?? code
+                defer { state.tasks = [:] }
+                return state.tasks
+            }
+            for task in tasks.values { task.cancel() }
+        }
+
+        /// Does something that the end breaks off.
+        /// - Returns: nil where it did.
+        func until(
+            _ number: Int, _ body: @escaping @Sendable () async throws -> BatchAnswer
+        ) async throws -> BatchAnswer? {
+            let task = Task { try await body() }
+            let isOver = state.withLock { state in
+                if state.code == nil { state.tasks[number] = task }
+                return state.code != nil
+            }
+            if isOver { task.cancel() }
+            defer { state.withLock { $0.tasks[number] = nil } }
+            do {
+                return try await withTaskCancellationHandler {
+                    try await task.value
+                } onCancel: {
+                    task.cancel()
+                }
+            } catch  where code != nil && !Task.isCancelled {
+                return nil
+            }
+        }
     }
 
     /// When a line of the part was answered last.
@@ -130,13 +175,19 @@ struct PartWork: Sendable {
             for index in requests.indices {
                 if index >= width, let (done, answer) = try await group.next() { answers[done] = answer }
                 let (request, work) = (requests[index], self)
-                group.addTask { (index, try await work.ask(request)) }
+                group.addTask {
+                    let answer = try await work.ending.until(index) { try await work.ask(request) }
+                    let code = work.ending.code ?? "batch_cancelled"
+                    return (index, answer ?? .unasked(request, batch: work.held.batch, code: code))
+                }
             }
             for try await (done, answer) in group { answers[done] = answer }
         }
         var result = Answers()
-        for (request, answer) in zip(requests, answers) {
-            guard let answer else { continue }
+        for (index, request) in requests.enumerated() {
+            guard let answer = answers[index] else { continue }
+            // Once is enough: answers may be long.
+            answers[index] = nil
             let line = answer.line(of: request, in: held.batch)
             if answer.isSuccess {
                 result.output += line
@@ -213,7 +264,13 @@ struct PartWork: Sendable {
             case 429: return body.holds("insufficient_quota") ? .final(answer) : .busy
             case 503: return .busy
             case 500, 502, 504: return .failed(answer)
-            default: return .final(answer)
+            case 404 where body.holds("\"model_not_found\""):
+                let isAwaited = runner.unknownModels.isAwaited(
+                    request.line.model, for: runner.configuration.modelPatience)
+                return isAwaited ? .busy : .final(answer)
+            default:
+                runner.unknownModels.found(request.line.model)
+                return .final(answer)
             }
         } catch let error as HTTPError {
             if error.code == .bodyTooLarge {
@@ -228,4 +285,25 @@ struct PartWork: Sendable {
 
 extension [UInt8] {
     fileprivate func holds(_ word: String) -> Bool { firstRange(of: Array(word.utf8)) != nil }
+}
+
+/// Since when models are asked for that the gateway does not know.
+final class UnknownModels: Sendable {
+    private let since = Mutex<[String: ContinuousClock.Instant]>([:])
+    private static let limit = 1_000
+
+    /// Whether it may still come.
+    func isAwaited(_ model: String, for patience: Duration) -> Bool {
+        since.withLock { since in
+            guard let first = since[model] else {
+                // Whoever asks for so many made them up.
+                guard since.count < Self.limit else { return false }
+                since[model] = .now
+                return patience > .zero
+            }
+            return ContinuousClock.now - first < patience
+        }
+    }
+
+    func found(_ model: String) { since.withLock { $0[model] = nil } }
 }

@@ -64,8 +64,12 @@ package struct GatewayTimeouts: Sendable {
     package var queue = Duration.seconds(30)
     /// For a connection to a replica.
     package var connect = Duration.seconds(2)
-    /// From sending a request to the first byte of its answer.
+    /// From sending a request to the first byte of its answer; of one that comes in one piece, ``perToken`` for each of its
+    /// tokens more.
     package var firstToken = Duration.seconds(120)
+    /// For a token of an answer that comes in one piece, which begins when it is whole. Where nobody says how many it may have,
+    /// such an answer may take ``total``, and a batch's always may.
+    package var perToken = Duration.milliseconds(500)
     /// From sending a short request until another replica is asked too; nil for never.
     package var hedge: Duration?
     /// Between two pieces of an answer.

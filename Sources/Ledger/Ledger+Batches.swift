@@ -178,7 +178,7 @@ extension Ledger {
         _ id: String, holder: String, status: Batch.Status, faults: [Batch.Fault] = [], output: BatchFile? = nil,
         errors: BatchFile? = nil, unanswered: Int = 0, total: Int = 0
     ) async throws -> Bool {
-        let told = JSONValue.array(faults.map(\.json)).canonicalJSON
+        let told = JSONValue.array(faults.map(\.json)).withoutNUL.canonicalJSON
         return try await postgres.withTransaction { connection in
             let rows = try await connection.query(
                 SQL.batches["end_batch"],
@@ -210,15 +210,26 @@ extension Ledger {
     }
 
     /// Keeps a part for so many seconds more.
-    /// - Returns: false when nobody wants it from this holder any more: the work on it is to end.
-    package func holdPart(_ held: HeldPart, holder: String, seconds: Int) async throws -> Bool {
-        try await !postgres.query(
+    package func holdPart(_ held: HeldPart, holder: String, seconds: Int) async throws -> PartHold {
+        let rows = try await postgres.query(
             SQL.batches["hold_part"],
             [
                 .text(held.batch.id), .int(Int64(held.part.number)), .text(holder), .double(Double(seconds)),
                 .int(Int64(held.attempt)),
-            ]
-        ).isEmpty
+            ])
+        guard let row = rows.first else { return .lost }
+        if try row["status", as: String.self] == Batch.Status.cancelling.rawValue { return .cancelled }
+        return try row["is_expired", as: Bool.self] ? .expired : .held
+    }
+
+    /// Whose a part of a batch is that somebody works on.
+    package enum PartHold: Sendable {
+        case held
+        /// It is this holder's, and its batch is over: nothing more is to be asked.
+        case cancelled
+        case expired
+        /// It is somebody else's by now.
+        case lost
     }
 
     /// Gives a part back, to be taken again after so many seconds.

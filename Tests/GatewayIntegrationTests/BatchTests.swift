@@ -51,7 +51,10 @@ import Testing
                     lines.insert(BatchBench.line("lost", model: "unknown"), at: 5)
                     let file = try await bench.upload(gateway, lines.joined(separator: "\n"))
                     let id = try await bench.begin(gateway, file: file)
+                    // One that nobody knows is waited for, for a while.
                     try await bench.working(gateway) {
+                        $0.modelPatience = .seconds(2)
+                    } _: {
                         let batch = try await bench.end(gateway, id)
                         #expect(batch["status"] == "completed", "\(batch)")
                         let counts = batch["request_counts"]
@@ -152,7 +155,9 @@ import Testing
     @Test func aFileThatIsNoBatchIsToldWithItsLines() async throws {
         try await BatchBench.with { bench in
             try await bench.gateway(port: nil) { gateway in
-                let file = try await bench.upload(gateway, BatchBench.line("a") + "\n{\n" + BatchBench.line("a"))
+                // PostgreSQL has no NUL.
+                let name = #"a\u0000"#
+                let file = try await bench.upload(gateway, BatchBench.line(name) + "\n{\n" + BatchBench.line(name))
                 let id = try await bench.begin(gateway, file: file)
                 try await bench.working(gateway) {
                     let batch = try await bench.end(gateway, id)
@@ -174,6 +179,12 @@ import Testing
                 ("POST", "/v1/batches", "application/json", "[", 400, "invalid_body"),
                 ("POST", "/v1/batches", "application/json", #"{"x":1}"#, 400, "unknown_parameter"),
                 ("POST", "/v1/batches", "application/json", #"{"input_file_id":"f"}"#, 400, "invalid_endpoint"),
+                ("POST", "/v1/batches", "application/json", #"{"input_file_id":"f\u0000"}"#, 400, "missing_parameter"),
+                (
+                    "POST", "/v1/batches", "application/json",
+                    #"{"input_file_id":"f","endpoint":"/v1/completions","completion_window":"24h","metadata":{"a":"\u0000"}}"#,
+                    400, "invalid_metadata"
+                ),
                 ("DELETE", "/v1/batches", "application/json", "", 405, "method_not_allowed"),
                 ("GET", "/v1/batches/batch_x", "application/json", "", 404, "not_found"),
                 ("GET", "/v1/files/a/b", "application/json", "", 404, "unknown_path"),
@@ -238,6 +249,35 @@ import Testing
         }
     }
 
+    /// One whose model has no room rests, with all of its parts: the others have their turn.
+    @Test func aBatchThatRestsHoldsUpNoOther() async throws {
+        try await BatchBench.with { bench in
+            try await bench.gateway(port: nil) { gateway in
+                let ledger = bench.bench.ledger
+                var ids: [String] = []
+                for name in ["first", "second"] {
+                    let lines = (0..<12).map { BatchBench.line("\(name)-\($0)") }
+                    let file = try await bench.upload(gateway, lines.joined(separator: "\n"))
+                    let id = try await bench.begin(gateway, file: file)
+                    let claimed = try #require(try await ledger.claimBatch(holder: "g", seconds: 30))
+                    #expect(claimed.id == id)
+                    let parts = (0..<3).map {
+                        BatchPart(number: $0, offset: 0, bytes: 1, firstLine: 4 * $0, lines: 4)
+                    }
+                    #expect(try await ledger.beginBatch(id, holder: "g", parts: parts))
+                    ids.append(id)
+                }
+                func claim() async throws -> HeldPart? { try await ledger.claimPart(holder: "g", seconds: 30) }
+                let first = try #require(try await claim())
+                #expect(first.batch.id == ids[0] && first.part.number == 0)
+                try await ledger.releasePart(first, holder: "g", after: 600)
+                var claimed: [(String, Int)] = []
+                while let part = try await claim() { claimed.append((part.batch.id, part.part.number)) }
+                #expect(claimed.map(\.0) == Array(repeating: ids[1], count: 3) && claimed.map(\.1) == [0, 1, 2])
+            }
+        }
+    }
+
     /// A part belongs to whoever began it last, also where both have one name; and a batch that is over takes nothing more.
     @Test func aPartThatWasBegunAgainTakesTheLaterOnesWord() async throws {
         try await BatchBench.with { bench in
@@ -258,7 +298,8 @@ import Testing
                 #expect(first.attempt == 1 && later.attempt == 2)
                 var sum = Batch.Sum()
                 sum.completed = 1
-                #expect(try await !ledger.holdPart(first, holder: "g", seconds: 30))
+                #expect(try await ledger.holdPart(first, holder: "g", seconds: 30) == .lost)
+                #expect(try await ledger.holdPart(later, holder: "g", seconds: 30) == .held)
                 await #expect(throws: Ledger.PartLost.self) {
                     try await ledger.finishPart(first, holder: "g", sum: sum, hasOutput: true, hasErrors: false)
                 }
@@ -282,9 +323,9 @@ import Testing
         try await BatchBench.with { bench in
             try await ScriptedUpstream.with(hangs) { upstream in
                 try await bench.gateway(port: upstream.port) { gateway in
-                    // Two whole parts, one that hangs, one behind it that is never begun.
+                    // Two whole parts, one of which half hangs, and one behind it that is never begun.
                     let lines = (0..<16).map {
-                        BatchBench.line("l\($0)", content: (8..<16).contains($0) ? "hang" : "x\($0)")
+                        BatchBench.line("l\($0)", content: (10..<16).contains($0) ? "hang" : "x\($0)")
                     }
                     let file = try await bench.upload(gateway, lines.joined(separator: "\n"))
                     let id: String
@@ -300,6 +341,7 @@ import Testing
                         if how == "cancelled" {
                             try await eventually {
                                 try await bench.bench.ledger.batch(id, team: nil)?.sum.completed == 8
+                                    && asked.all["x9"] == 1 && asked.all["hang"] != nil
                             }
                             let answer = try await bench.call(gateway, "POST", "/v1/batches/\(id)/cancel")
                             #expect(try answer.json()["status"] == "cancelling")
@@ -308,11 +350,14 @@ import Testing
                         }
                         let batch = try await bench.end(gateway, id)
                         #expect(batch["status"]?.stringValue == how)
-                        #expect(batch["request_counts"]?["failed"]?.intValue == 8)
+                        #expect(batch["request_counts"]?["failed"]?.intValue == 6)
+                        #expect(batch["request_counts"]?["completed"]?.intValue == 10)
                         let output = try await bench.lines(gateway, batch["output_file_id"])
-                        #expect(output.compactMap { $0["custom_id"]?.stringValue } == (0..<8).map { "l\($0)" })
+                        #expect(output.compactMap { $0["custom_id"]?.stringValue } == (0..<10).map { "l\($0)" })
                         let errors = try await bench.lines(gateway, batch["error_file_id"])
-                        #expect(errors.compactMap { $0["custom_id"]?.stringValue } == (8..<16).map { "l\($0)" })
+                        #expect(errors.compactMap { $0["custom_id"]?.stringValue } == (10..<16).map { "l\($0)" })
+                        // Nobody asks again for what was paid.
+                        #expect(asked.all.allSatisfy { $0.key == "hang" || $0.value == 1 }, "\(asked.all)")
                         #expect(errors.allSatisfy { $0["error"]?["code"]?.stringValue == "batch_\(how)" })
                     }
                 }

@@ -102,6 +102,10 @@ import Testing
             #"…cut":1,"usage":{"prompt_tokens":8,"total_tokens":8,"completion_tokens":0,"prompt_tokens_details":null}}"#,
             8, 0, 0
         ),
+        (
+            #"{"usage" : {"prompt_tokens":8,"completion_tokens":3},"prompt_logprobs":[{"1":{"decoded_token":"usage"}},["usage"]]}"#,
+            8, 3, 0
+        ),
     ])
     func useInAWholeAnswer(_ text: String, prompt: Int, completion: Int, cached: Int) {
         let use = Array(text.utf8).withUnsafeBytes { TokenUse(lastIn: $0) }

@@ -561,11 +561,21 @@ import Testing
         } _: { upstream in
             try await TestGateway.with(upstreams: [upstream.port]) {
                 $0.timeouts.firstToken = .milliseconds(300)
+                $0.timeouts.perToken = .milliseconds(100)
+                $0.timeouts.total = .seconds(3)
             } _: { gateway in
-                try await WirePeer.connect(port: gateway.port) { client in
-                    try await client.send(TestGateway.request())
-                    let (head, body) = try await client.readResponse()
-                    #expect(head.hasPrefix("HTTP/1.1 504 ") && body.contains("first_token_timeout"))
+                // What comes in one piece has the time that its tokens take.
+                for (options, least, most) in [
+                    (#","stream":true"#, 0.3, 0.9), (#","max_tokens":10"#, 1.3, 2.2), ("", 3, 6.0),
+                ] {
+                    try await WirePeer.connect(port: gateway.port) { client in
+                        let began = ContinuousClock.now
+                        try await client.send(TestGateway.request(#"{"model":"m","messages":[]\#(options)}"#))
+                        let (head, body) = try await client.readResponse()
+                        let took = (ContinuousClock.now - began) / .seconds(1)
+                        #expect(head.hasPrefix("HTTP/1.1 504 ") && body.contains("first_token_timeout"))
+                        #expect(took >= least && took < most + 3, "\(options) took \(took) s")
+                    }
                 }
             }
             try await TestGateway.with(upstreams: [upstream.port]) {

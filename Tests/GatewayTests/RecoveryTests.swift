@@ -76,7 +76,7 @@ import Testing
         } _: { upstream in
             try await TestGateway.with(upstreams: [upstream.port]) {
                 $0.threads = 1
-                $0.timeouts.firstToken = .seconds(4)
+                $0.timeouts.total = .seconds(4)
             } _: { gateway in
                 try await WirePeer.connect(port: gateway.port) { first in
                     try await first.send(TestGateway.request(TestGateway.deterministic))

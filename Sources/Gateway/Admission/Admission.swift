@@ -157,10 +157,12 @@ final class Admission: Sendable {
                     state.preempted += state.pools[pool].places[index].preempt(now, needsRoom: true)
                 }
             }
-            // All of them are known to be broken: who waits would wait for nothing.
-            guard state.pools[pool].places.contains(where: { $0.health.admittance(now) != .closed }) else {
-                return .noReplica
-            }
+            // All of them are known to be broken: who waits would wait for nothing. Not where a batch tries one, and gives way.
+            guard
+                state.pools[pool].places.contains(where: {
+                    $0.health.admittance(now) != .closed || $0.batches.contains(where: \.isPreempted)
+                })
+            else { return .noReplica }
             let waiting = ask.isBatch ? state.pools[pool].batchQueue.count : state.pools[pool].queue.count
             guard waiting < limits.queued else { return .full(waiting: waiting) }
             let id = state.nextID

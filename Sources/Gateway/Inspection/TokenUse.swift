@@ -53,10 +53,17 @@ extension TokenUse {
         var last: Int?
         while let found = memmem(base + from, bytes.count - from, name.utf8Start, 7) {
             let offset = UnsafeRawPointer(found) - base
-            if offset == 0 || bytes[offset - 1] != UInt8(ascii: "\\") { last = offset + 7 }
+            if offset == 0 || bytes[offset - 1] != UInt8(ascii: "\\"), isName(bytes[(offset + 7)...]) {
+                last = offset + 7
+            }
             from = offset + 7
         }
         return last
+    }
+
+    /// Whether it is a member's name: a token of the prompt may be the same word.
+    private static func isName(_ rest: Slice<UnsafeRawBufferPointer>) -> Bool {
+        rest.first { $0 != 0x20 && $0 != 0x0A && $0 != 0x0D && $0 != 0x09 } == UInt8(ascii: ":")
     }
 
     private static func isSame(_ bytes: Slice<UnsafeRawBufferPointer>, _ name: StaticString) -> Bool {

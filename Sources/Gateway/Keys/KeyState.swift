@@ -47,7 +47,8 @@ final class KeyState: Sendable {
         var earlier = Amount()
 
         mutating func advance(to now: Int) {
-            guard now != minute else { return }
+            // Somebody may have looked at the clock before another one did.
+            guard now != minute, now != minute - 1 else { return }
             earlier = now == minute + 1 ? current : Amount()
             current = Amount()
             minute = now
@@ -65,6 +66,8 @@ final class KeyState: Sendable {
         var inFlight = 0
         /// Spent since the ledger was asked, reservations included.
         var spent: Int64 = 0
+        /// Of `spent`, what requests under way may take.
+        var reserved: Int64 = 0
         /// Of `spent`, what is in the ledger now and in its next answer.
         var confirmed: Int64 = 0
         var awaited: Int64 = 0
@@ -109,6 +112,7 @@ final class KeyState: Sendable {
             }
             let reservation = Reservation(tokens: tokens, cost: cost, minute: minute, isBatch: isBatch)
             state.spent += cost
+            state.reserved += cost
             guard !isBatch else { return .success((reservation, state.key.limits.priority)) }
             state.own.current = state.own.current + Amount(requests: 1, tokens: tokens)
             state.inFlight += 1
@@ -127,6 +131,7 @@ final class KeyState: Sendable {
     func settle(_ reservation: Reservation, tokens: Int, cost: Int64) {
         state.withLock { state in
             state.spent += cost - reservation.cost
+            state.reserved -= reservation.cost
             guard !reservation.isBatch else { return }
             state.inFlight -= 1
             let difference = Amount(requests: 0, tokens: tokens - reservation.tokens)
@@ -226,6 +231,12 @@ extension KeyState.State {
 
     private func refusal(cost: Int64) -> GatewayError? {
         guard let budget = key.limits.monthlyBudget, key.monthlySpent + spent + cost > budget else { return nil }
+        // Most of them take less than they may.
+        guard key.monthlySpent + spent - reserved + cost > budget else {
+            return .limited(
+                code: "budget_reserved", retryAfter: 1,
+                "what requests of this key that are under way may cost is all that is left of its budget of the month")
+        }
         return GatewayError(
             429, type: "insufficient_quota", code: "monthly_budget",
             "this key's budget of the month is used up; it can be raised with martlet key")

@@ -39,8 +39,8 @@ extension Exchange {
             call.leave(self, .failure)
             fail(
                 .upstream(504, code: "first_token_timeout", "the model server did not answer in time"))
-        case .sent where isHedged && hedge == nil && now < min(total, sentAt + TimeAmount(timeouts.firstToken)):
-            deadline = min(total, sentAt + TimeAmount(timeouts.firstToken))
+        case .sent where isHedged && hedge == nil && now < answerDeadline:
+            deadline = answerDeadline
             hedge = Hedge.begin(self)
         case .sent:
             upstream?.abort()

@@ -246,7 +246,17 @@ final class Exchange: UpstreamReceiver {
                 prompt: request.inspection.estimatedPromptTokens, second: Int(loop.secondsSince1970))
         }
         sentAt = .now()
-        deadline = min(total, sentAt + TimeAmount(timeouts.firstToken))
+        deadline = answerDeadline
+    }
+
+    /// When the model server must have begun to answer.
+    var answerDeadline: NIODeadline {
+        let first = sentAt + TimeAmount(timeouts.firstToken)
+        guard !request.inspection.isStream else { return min(total, first) }
+        if ask.isBatch { return total }
+        guard request.endpoint.isGeneration else { return min(total, first) }
+        guard let tokens = request.inspection.maximumTokens else { return total }
+        return min(total, first + TimeAmount(timeouts.perToken * min(tokens, 1_000_000)))
     }
 
     /// When a second replica is asked, if the first one has not answered.

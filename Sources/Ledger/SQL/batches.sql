@@ -80,25 +80,28 @@ WHERE id = $1 AND holder = $2 AND ended_at IS NULL
 RETURNING id;
 
 -- name: claim_part
--- The lowest numbers first, over all batches: so they advance side by side, and a small one is soon done.
+-- The lowest numbers first, over all batches: so they advance side by side, and a small one is soon done. Of a batch of which a
+-- part rests none is taken: what that one did not find the others would not, and other batches would wait for them.
 UPDATE martlet.batch_parts p
 SET holder = $1, held_until = clock_timestamp() + make_interval(secs => $2), attempt = p.attempt + 1
 FROM (
     SELECT q.batch, q.part FROM martlet.batch_parts q JOIN martlet.batches b ON b.id = q.batch
     WHERE NOT q.is_done AND b.status = 'in_progress' AND b.expires_at > clock_timestamp()
       AND (q.held_until IS NULL OR q.held_until < clock_timestamp())
+      AND q.batch NOT IN (SELECT r.batch FROM martlet.batch_parts r
+                          WHERE NOT r.is_done AND r.holder IS NULL AND r.held_until > clock_timestamp())
     ORDER BY q.part, b.created_at LIMIT 1 FOR UPDATE OF q SKIP LOCKED) next
 JOIN martlet.batches b ON b.id = next.batch
 WHERE p.batch = next.batch AND p.part = next.part
 RETURNING p.part, p.byte_offset, p.bytes, p.first_line, p.lines, p.attempt, b.*;
 
 -- name: hold_part
--- Empty when it is somebody else's by now, or its batch is over.
+-- Empty when it is somebody else's by now. Where its batch is over, what was answered is still to be written.
 UPDATE martlet.batch_parts p SET held_until = clock_timestamp() + make_interval(secs => $4)
 FROM martlet.batches b
 WHERE p.batch = $1 AND p.part = $2 AND p.holder = $3 AND p.attempt = $5 AND NOT p.is_done
-  AND b.id = p.batch AND b.status = 'in_progress' AND b.expires_at > clock_timestamp()
-RETURNING p.part;
+  AND b.id = p.batch AND b.ended_at IS NULL
+RETURNING b.status, b.expires_at <= clock_timestamp() AS is_expired;
 
 -- name: release_part
 -- For whoever comes, after a while: what could not be done now may be done then, and others have their turn meanwhile.
@@ -119,7 +122,7 @@ RETURNING id;
 
 -- name: finalize_if_done
 UPDATE martlet.batches SET status = 'finalizing', finalizing_at = clock_timestamp()
-WHERE id = $1 AND status = 'in_progress'
+WHERE id = $1 AND status = 'in_progress' AND expires_at > clock_timestamp()
   AND NOT EXISTS (SELECT FROM martlet.batch_parts WHERE batch = $1 AND NOT is_done);
 
 -- name: parts

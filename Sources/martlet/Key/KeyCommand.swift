@@ -77,6 +77,25 @@ struct KeyLimitOptions: ParsableArguments {
         if let expires { limits.expires = try Self.moment(expires) }
     }
 
+    /// Whether an option was given for it.
+    func sets(_ limit: KeyLimit) -> Bool {
+        switch limit {
+        case .models: models != nil
+        case .rpm: rpm != nil
+        case .tpm: tpm != nil
+        case .concurrent: concurrent != nil
+        case .budget: budget != nil
+        case .expires: expires != nil
+        }
+    }
+
+    /// - Parameter label: what it is, for people.
+    static func check(_ name: String, _ label: String) throws {
+        guard (1...64).contains(name.utf8.count), NameRule.isStage(name) else {
+            throw ValidationError("\(label) must be of lower-case letters, digits, - and _, 64 at most.")
+        }
+    }
+
     private static func moment(_ text: String) throws -> Timestamp {
         if let moment = Timestamp(rfc3339: text) ?? Timestamp(rfc3339: text + "T00:00:00Z") { return moment }
         throw ValidationError("\(text): write --expires as 2026-12-31 or 2026-12-31T12:00:00Z.")
@@ -84,6 +103,27 @@ struct KeyLimitOptions: ParsableArguments {
 }
 
 extension APIKey.LimitFailure: ExpressibleByArgument {}
+
+/// What a key may be without.
+enum KeyLimit: String, ExpressibleByArgument, CaseIterable {
+    case models
+    case rpm
+    case tpm
+    case concurrent
+    case budget
+    case expires
+
+    func lift(from limits: inout APIKey.Limits) {
+        switch self {
+        case .models: limits.models = []
+        case .rpm: limits.requestsPerMinute = nil
+        case .tpm: limits.tokensPerMinute = nil
+        case .concurrent: limits.concurrent = nil
+        case .budget: limits.monthlyBudget = nil
+        case .expires: limits.expires = nil
+        }
+    }
+}
 
 /// A key for people and programs, without what opens anything.
 private struct KeyRow: Encodable {
@@ -139,11 +179,7 @@ struct KeyCreateCommand: AsyncParsableCommand {
     var team = "default"
 
     func validate() throws {
-        for (label, value) in [("The name", name), ("--team", team)] {
-            guard (1...64).contains(value.utf8.count), NameRule.isStage(value) else {
-                throw ValidationError("\(label) must be of lower-case letters, digits, - and _, 64 at most.")
-            }
-        }
+        for (label, value) in [("The name", name), ("--team", team)] { try KeyLimitOptions.check(value, label) }
     }
 
     func run() async throws {
@@ -223,6 +259,7 @@ struct KeySetCommand: AsyncParsableCommand {
         commandName: "set", abstract: "Changes what a key may do; what no option is given for stays.",
         discussion: """
               martlet key set alice --rpm 1200
+              martlet key set alice --lift budget --lift expires
             """)
 
     @OptionGroup var global: GlobalOptions
@@ -234,6 +271,19 @@ struct KeySetCommand: AsyncParsableCommand {
     @Option(help: "Whose costs it counts to.")
     var team: String?
 
+    @Option(
+        help:
+            "A limit that it has no more: models, rpm, tpm, concurrent, budget or expires; may be given more than once."
+    )
+    var lift: [KeyLimit] = []
+
+    func validate() throws {
+        if let team { try KeyLimitOptions.check(team, "--team") }
+        for limit in lift where limits.sets(limit) {
+            throw ValidationError("--lift \(limit.rawValue) and --\(limit.rawValue) contradict each other.")
+        }
+    }
+
     func run() async throws {
         try await ExitCodes.guarding {
             let ledger = try Services(quiet: try global.load(), name: "martlet key").ledger(connections: 1)
@@ -241,6 +291,7 @@ struct KeySetCommand: AsyncParsableCommand {
                 throw LedgerError.noKey(name)
             }
             try limits.apply(to: &key.limits)
+            for limit in lift { limit.lift(from: &key.limits) }
             try await ledger.updateKey(
                 name: name, team: team ?? key.team, limits: key.limits, actor: Actor.name)
             print("\(name): changed")
