@@ -10,7 +10,7 @@ package struct BatchConfiguration: Sendable {
     package var partBytes = 4 << 20
     /// How much smaller a part of embeddings is: their answers are longer than what they are asked with.
     package var embeddingParts = 32
-    /// For so long a model that the gateway does not know is waited for: its servers may be starting.
+    /// For so long a model is waited for that was served once and that the gateway does not know: its servers may be starting.
     package var modelPatience = Duration.seconds(600)
     /// A line's bytes: the largest body that the gateway takes, and what stands around it.
     package var lineBytes = (8 << 20) + 4_096

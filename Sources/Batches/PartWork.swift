@@ -149,13 +149,35 @@ struct PartWork: Sendable {
         }
     }
 
-    /// When a line of the part was answered last.
+    /// When a line of the part was answered last, and which ones are asked now.
     private final class Progress: Sendable {
-        private let last = Mutex((time: ContinuousClock.now, patience: PartWork.patience))
+        private struct State {
+            var last = ContinuousClock.now
+            var patience = PartWork.patience
+            var asked: [Int: ContinuousClock.Instant] = [:]
+        }
+
+        private let state = Mutex(State())
+
+        func began(_ line: Int) { state.withLock { $0.asked[line] = .now } }
+        func ended(_ line: Int) { state.withLock { $0.asked[line] = nil } }
 
         /// What was answered would be lost with the part: from now on it is waited for longer.
-        func note() { last.withLock { $0 = (.now, PartWork.longPatience) } }
-        var isHopeless: Bool { last.withLock { ContinuousClock.now - $0.time > $0.patience } }
+        func note() {
+            state.withLock { state in
+                state.last = .now
+                state.patience = PartWork.longPatience
+            }
+        }
+
+        /// Whether nothing was answered for so long, and nothing is about to be.
+        var isHopeless: Bool {
+            let now = ContinuousClock.now
+            return state.withLock { state in
+                now - state.last > state.patience
+                    && state.asked.values.allSatisfy { now - $0 < PartWork.longestWait }
+            }
+        }
     }
 
     /// An answer's bytes at most.
@@ -164,6 +186,8 @@ struct PartWork: Sendable {
     private static let patience = Duration.seconds(90)
     /// For so long it waits for the next one: where engines are slow and busy, a line may take minutes to get its place.
     private static let longPatience = Duration.seconds(900)
+    /// A request that has no answer for so long is no longer in the gateway's queue: an engine works on it.
+    private static let longestWait = Duration.seconds(45)
     /// How often a request is sent that a model server fails to answer.
     private static let attempts = 3
 
@@ -216,7 +240,9 @@ struct PartWork: Sendable {
         var failures = 0
         var delay = Duration.milliseconds(500)
         while true {
+            progress.began(request.number)
             let reply = try await send(request)
+            progress.ended(request.number)
             switch reply {
             case .final(let answer):
                 progress.note()
@@ -259,18 +285,22 @@ struct PartWork: Sendable {
             let answer = BatchAnswer.answered(
                 status: response.status, requestID: response.headers.values("x-request-id").first ?? "", body: body,
                 isFree: !response.headers.values("x-martlet-cache").isEmpty)
+            let isUnknown = response.status == 404 && body.holds("\"model_not_found\"")
+            if !isUnknown { runner.unknownModels.found(request.line.model, in: held.batch) }
             switch response.status {
             // A budget that is used up does not fill while one waits; all other limits are of the moment.
             case 429: return body.holds("insufficient_quota") ? .final(answer) : .busy
             case 503: return .busy
             case 500, 502, 504: return .failed(answer)
-            case 404 where body.holds("\"model_not_found\""):
-                let isAwaited = runner.unknownModels.isAwaited(
-                    request.line.model, for: runner.configuration.modelPatience)
+            case 404 where isUnknown:
+                let model = request.line.model
+                let isAwaited = try await runner.unknownModels.isAwaited(
+                    model, in: held.batch, for: runner.configuration.modelPatience
+                ) {
+                    try await runner.ledger.hasServed(model: String(model.prefix { $0 != "@" && $0 != ":" }))
+                }
                 return isAwaited ? .busy : .final(answer)
-            default:
-                runner.unknownModels.found(request.line.model)
-                return .final(answer)
+            default: return .final(answer)
             }
         } catch let error as HTTPError {
             if error.code == .bodyTooLarge {
@@ -287,23 +317,34 @@ extension [UInt8] {
     fileprivate func holds(_ word: String) -> Bool { firstRange(of: Array(word.utf8)) != nil }
 }
 
-/// Since when models are asked for that the gateway does not know.
+/// Since when batches ask for models that the gateway does not know.
 final class UnknownModels: Sendable {
-    private let since = Mutex<[String: ContinuousClock.Instant]>([:])
-    private static let limit = 1_000
+    private struct Name: Hashable {
+        let batch: String
+        let model: String
+    }
+
+    private let since = Mutex<[Name: ContinuousClock.Instant]>([:])
+    private static let limit = 10_000
 
     /// Whether it may still come.
-    func isAwaited(_ model: String, for patience: Duration) -> Bool {
-        since.withLock { since in
-            guard let first = since[model] else {
-                // Whoever asks for so many made them up.
-                guard since.count < Self.limit else { return false }
-                since[model] = .now
-                return patience > .zero
-            }
-            return ContinuousClock.now - first < patience
+    /// - Parameter isReal: whether there was such a model once; asked the first time only.
+    func isAwaited(
+        _ model: String, in batch: Batch, for patience: Duration, isReal: () async throws -> Bool
+    ) async rethrows -> Bool {
+        let name = Name(batch: batch.id, model: model)
+        if let known = since.withLock({ $0[name] }) { return ContinuousClock.now - known < patience }
+        let (isReal, now) = (try await isReal(), ContinuousClock.now)
+        return since.withLock { since in
+            // Those of batches that are over; whoever asks for more made them up.
+            if since.count >= Self.limit { since = since.filter { now - $0.value < .seconds(86_400) } }
+            guard since.count < Self.limit else { return false }
+            since[name] = isReal ? now : now - .seconds(86_400)
+            return isReal && patience > .zero
         }
     }
 
-    func found(_ model: String) { since.withLock { $0[model] = nil } }
+    func found(_ model: String, in batch: Batch) {
+        since.withLock { $0[Name(batch: batch.id, model: model)] = nil }
+    }
 }

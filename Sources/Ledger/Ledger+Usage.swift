@@ -66,4 +66,9 @@ extension Ledger {
     private static func order(_ group: UsageLine.Group) -> (Int, Int, String, String) {
         (group.hour, group.key, group.model, group.version)
     }
+
+    /// Whether a model was ever asked for with success or without: it is a real one.
+    package func hasServed(model: String) async throws -> Bool {
+        try await postgres.query(SQL.serving["has_served"], [.text(model)]).first?["has_served", as: Bool.self] ?? false
+    }
 }

@@ -1,3 +1,4 @@
+import Coordination
 import HTTPTransport
 import Ledger
 import ObjectStorage
@@ -51,10 +52,8 @@ import Testing
                     lines.insert(BatchBench.line("lost", model: "unknown"), at: 5)
                     let file = try await bench.upload(gateway, lines.joined(separator: "\n"))
                     let id = try await bench.begin(gateway, file: file)
-                    // One that nobody knows is waited for, for a while.
+                    // One that never was is not waited for.
                     try await bench.working(gateway) {
-                        $0.modelPatience = .seconds(2)
-                    } _: {
                         let batch = try await bench.end(gateway, id)
                         #expect(batch["status"] == "completed", "\(batch)")
                         let counts = batch["request_counts"]
@@ -244,6 +243,34 @@ import Testing
                         try await ledger.finishPart(held, holder: "dead", sum: sum, hasOutput: true, hasErrors: false)
                     }
                     #expect(try await ledger.batch(id, team: nil)?.sum.completed == 20)
+                }
+            }
+        }
+    }
+
+    /// A model whose servers are not there yet is no unknown one: a gateway that has just started knows others only.
+    @Test func aModelThatWasServedIsWaitedFor() async throws {
+        let asked = Asked()
+        try await BatchBench.with { bench in
+            try await ScriptedUpstream.with(asked.server()) { upstream in
+                try await bench.gateway(port: upstream.port) { gateway in
+                    let group = UsageLine.Group(hour: 1, key: 1, model: "late", version: "1")
+                    var sum = UsageLine.Sum()
+                    sum.requests = 1
+                    try await bench.bench.ledger.addUsage([UsageLine(group: group, sum: sum)], journal: "j", batch: 1)
+                    let lines = ["late", "late@staging"].enumerated().map { BatchBench.line("l\($0)", model: $1) }
+                    let file = try await bench.upload(gateway, lines.joined(separator: "\n"))
+                    let id = try await bench.begin(gateway, file: file)
+                    try await bench.working(gateway) {
+                        try await eventually { gateway.core.metrics.refusalReasons.contains("model_not_found") }
+                        try await bench.bench.coordinator.announce(
+                            ReplicaRecord(
+                                id: "late", model: "late", version: "1", aliases: ["champion", "staging"],
+                                host: "127.0.0.1", port: upstream.port, servedName: "late", maximumInFlight: 8,
+                                state: .ready, since: 0))
+                        let batch = try await bench.end(gateway, id)
+                        #expect(batch["request_counts"]?["completed"]?.intValue == 2, "\(batch)")
+                    }
                 }
             }
         }

@@ -160,7 +160,8 @@ final class Admission: Sendable {
             // All of them are known to be broken: who waits would wait for nothing. Not where a batch tries one, and gives way.
             guard
                 state.pools[pool].places.contains(where: {
-                    $0.health.admittance(now) != .closed || $0.batches.contains(where: \.isPreempted)
+                    $0.health.admittance(now) != .closed
+                        || $0.health.isBeingTried && $0.batches.contains(where: \.isPreempted)
                 })
             else { return .noReplica }
             let waiting = ask.isBatch ? state.pools[pool].batchQueue.count : state.pools[pool].queue.count

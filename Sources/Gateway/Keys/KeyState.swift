@@ -110,7 +110,7 @@ final class KeyState: Sendable {
             {
                 return .failure(error)
             }
-            let reservation = Reservation(tokens: tokens, cost: cost, minute: minute, isBatch: isBatch)
+            let reservation = Reservation(tokens: tokens, cost: cost, minute: state.own.minute, isBatch: isBatch)
             state.spent += cost
             state.reserved += cost
             guard !isBatch else { return .success((reservation, state.key.limits.priority)) }

@@ -30,6 +30,9 @@ struct ReplicaHealth: Equatable, Sendable {
         return now < restsUntil || isTried ? .closed : .trial
     }
 
+    /// Whether a request is under way that shows if it answers again.
+    var isBeingTried: Bool { isTried && !isDown }
+
     /// A request was sent although it rested.
     mutating func tried() { isTried = true }
 

@@ -42,6 +42,13 @@ extension Exchange {
         case .sent where isHedged && hedge == nil && now < answerDeadline:
             deadline = answerDeadline
             hedge = Hedge.begin(self)
+        case .sent where ask.preemptions > 0:
+            // It had less time than any other, through no fault of the replica's.
+            upstream?.abort()
+            upstream = nil
+            if let grant { core.admission.release(grant, .unknown) }
+            grant = nil
+            failPreempted()
         case .sent:
             upstream?.abort()
             upstream = nil

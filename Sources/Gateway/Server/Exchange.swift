@@ -182,15 +182,19 @@ final class Exchange: UpstreamReceiver {
         let now = NIODeadline.now()
         // Sent later it would be too late through no fault of the replica's.
         guard total - now > TimeAmount(timeouts.firstToken) else {
-            fail(
-                .unavailable(
-                    code: "preempted", retryAfter: retryAfter(),
-                    "requests of others took all places at '\(deployment.label)'"))
+            failPreempted()
             return
         }
         deadline = now + TimeAmount(timeouts.queue)
         phase = .connecting
         start()
+    }
+
+    func failPreempted() {
+        fail(
+            .unavailable(
+                code: "preempted", retryAfter: retryAfter(),
+                "requests of others took all places at '\(deployment.label)'"))
     }
 
     func use(_ grant: Admission.Grant) {

@@ -50,7 +50,8 @@ WHERE b.id = (
       AND (c.status IN ('validating', 'finalizing')
            OR (c.status = 'cancelling' OR c.status = 'in_progress' AND c.expires_at < clock_timestamp())
               AND NOT EXISTS (SELECT FROM martlet.batch_parts p
-                              WHERE p.batch = c.id AND NOT p.is_done AND p.held_until > clock_timestamp()))
+                              WHERE p.batch = c.id AND NOT p.is_done AND p.holder IS NOT NULL
+                                AND p.held_until > clock_timestamp()))
     ORDER BY c.created_at LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING *;
 
@@ -81,7 +82,8 @@ RETURNING id;
 
 -- name: claim_part
 -- The lowest numbers first, over all batches: so they advance side by side, and a small one is soon done. Of a batch of which a
--- part rests none is taken: what that one did not find the others would not, and other batches would wait for them.
+-- part rests none is taken: what that one did not find the others would not, and other batches would wait for them. What comes
+-- again stands 32 numbers further back each time: the others may ask another model.
 UPDATE martlet.batch_parts p
 SET holder = $1, held_until = clock_timestamp() + make_interval(secs => $2), attempt = p.attempt + 1
 FROM (
@@ -90,7 +92,7 @@ FROM (
       AND (q.held_until IS NULL OR q.held_until < clock_timestamp())
       AND q.batch NOT IN (SELECT r.batch FROM martlet.batch_parts r
                           WHERE NOT r.is_done AND r.holder IS NULL AND r.held_until > clock_timestamp())
-    ORDER BY q.part, b.created_at LIMIT 1 FOR UPDATE OF q SKIP LOCKED) next
+    ORDER BY q.part + 32 * q.attempt, b.created_at LIMIT 1 FOR UPDATE OF q SKIP LOCKED) next
 JOIN martlet.batches b ON b.id = next.batch
 WHERE p.batch = next.batch AND p.part = next.part
 RETURNING p.part, p.byte_offset, p.bytes, p.first_line, p.lines, p.attempt, b.*;

@@ -52,3 +52,6 @@ FROM martlet.usage u LEFT JOIN martlet.api_keys k ON k.id = u.key_id
 WHERE u.hour >= $1 AND u.hour < $2
 GROUP BY u.key_id, k.name, k.team, u.model, u.version
 ORDER BY k.team, k.name, u.key_id, u.model, u.version;
+
+-- name: has_served
+SELECT EXISTS (SELECT FROM martlet.usage WHERE model = $1) AS has_served;
