@@ -11,7 +11,7 @@ import Testing
 @testable import Gateway
 
 /// Files and batches on the real ledger and the real object store.
-@Suite(.serialized, .timeLimit(.minutes(3))) struct BatchTests {
+@Suite(.serialized, .timeLimit(.minutes(6))) struct BatchTests {
     /// How often each content was asked for.
     private final class Asked: Sendable {
         private let counts = Mutex<[String: Int]>([:])

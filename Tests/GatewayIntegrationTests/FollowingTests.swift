@@ -8,7 +8,7 @@ import Testing
 @testable import Gateway
 
 /// Gateways with the real ledger and the real Redis: there, away, and back.
-@Suite(.serialized, .timeLimit(.minutes(3))) struct FollowingTests {
+@Suite(.serialized, .timeLimit(.minutes(6))) struct FollowingTests {
     @Test func keysAreInForceAtOnceAndUseIsInTheLedgerSoon() async throws {
         try await Bench.with { bench in
             try await ScriptedUpstream.with(modelServer) { upstream in

@@ -7,7 +7,7 @@ import Testing
 @testable import Gateway
 
 /// Clients that are there and ask nothing.
-@Suite(.timeLimit(.minutes(2))) struct IdleTests {
+@Suite(.timeLimit(.minutes(5))) struct IdleTests {
     /// Opens so many connections, asks on each of them, and holds them until it is told; then tells how many are open.
     private static let clients = """
         import select, signal, socket, sys

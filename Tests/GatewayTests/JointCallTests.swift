@@ -7,7 +7,7 @@ import Testing
 @testable import Gateway
 
 /// Requests that become one call, on real sockets.
-@Suite(.timeLimit(.minutes(2))) struct JointCallTests {
+@Suite(.timeLimit(.minutes(5))) struct JointCallTests {
     /// A model server with one place that answers completions as vLLM does: what it was asked, and the tokens.
     private final class Server: Sendable {
         /// The prompts of each call.

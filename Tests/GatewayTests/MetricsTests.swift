@@ -5,7 +5,7 @@ import Testing
 @testable import Gateway
 
 /// What a gateway counts of the requests it had.
-@Suite(.timeLimit(.minutes(2))) struct MetricsTests {
+@Suite(.timeLimit(.minutes(5))) struct MetricsTests {
     /// Of the whole process: metrics are. Each test has a version of its own.
     private static let registry = Telemetry.bootstrapMetrics()
 

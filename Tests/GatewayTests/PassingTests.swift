@@ -5,7 +5,7 @@ import Testing
 @testable import Gateway
 
 /// What passes through, and what does not.
-@Suite(.timeLimit(.minutes(2))) struct PassingTests {
+@Suite(.timeLimit(.minutes(5))) struct PassingTests {
     @Test func aRequestAndItsAnswer() async throws {
         try await ScriptedUpstream.with { peer in
             while true {

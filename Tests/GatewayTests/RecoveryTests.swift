@@ -5,7 +5,7 @@ import Testing
 @testable import Gateway
 
 /// What one failure must not do to others.
-@Suite(.timeLimit(.minutes(2))) struct RecoveryTests {
+@Suite(.timeLimit(.minutes(5))) struct RecoveryTests {
     /// The answer to the request that tries a replica again may take minutes; that it begins is enough.
     @Test func aReplicaIsBackWithTheFirstByteOfItsTrial() async throws {
         let isBroken = Mutex(true)
@@ -76,7 +76,7 @@ import Testing
         } _: { upstream in
             try await TestGateway.with(upstreams: [upstream.port]) {
                 $0.threads = 1
-                $0.timeouts.total = .seconds(4)
+                $0.timeouts.total = .seconds(10)
             } _: { gateway in
                 try await WirePeer.connect(port: gateway.port) { first in
                     try await first.send(TestGateway.request(TestGateway.deterministic))

@@ -8,7 +8,7 @@ import Testing
 @testable import Gateway
 
 /// What is never passed on, and what clients are told instead.
-@Suite(.timeLimit(.minutes(2))) struct RefusalTests {
+@Suite(.timeLimit(.minutes(5))) struct RefusalTests {
     /// A gateway before a model server that must not be asked.
     private static func withGateway(
         _ change: (inout GatewayConfiguration) -> Void = { _ in }, _ body: (Gateway) async throws -> Void

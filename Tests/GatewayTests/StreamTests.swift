@@ -7,7 +7,7 @@ import Testing
 @testable import Gateway
 
 /// Streams whose clients take their time.
-@Suite(.timeLimit(.minutes(2))) struct StreamTests {
+@Suite(.timeLimit(.minutes(5))) struct StreamTests {
     /// Small pieces go past the channel as long as the socket takes them, behind it when it does not, and past it again:
     /// each client gets its own, all of it, in order.
     @Test func manySlowReadersOfSmallPiecesGetAllInOrder() async throws {
