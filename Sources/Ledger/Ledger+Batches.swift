@@ -115,7 +115,7 @@ extension Ledger {
         ).map(Self.batch)
     }
 
-    /// Asks for a batch's end; the answers of parts that are done are kept.
+    /// Asks for a batch's end; what was answered so far is kept.
     /// - Throws: ``LedgerError`` `notFound`; `refused` when it ends or has ended already.
     package func cancelBatch(_ id: String, team: String?) async throws -> Batch {
         let rows = try await postgres.query(
