@@ -146,6 +146,16 @@ import Testing
         }
     }
 
+    /// Begins a rollout of version 2 after version 1, with one model server of the new one.
+    private static func tryVersion2(_ bench: Bench, _ policy: RolloutPolicy, port: Int) async throws {
+        try await bench.ledger.startRollout(
+            id: "r", model: "m", candidate: "2", baseline: "1", policy: policy, actor: "test")
+        try await bench.coordinator.announce(
+            ReplicaRecord(
+                id: "new", model: "m", version: "2", aliases: ["challenger"], host: "127.0.0.1", port: port,
+                servedName: "m", maximumInFlight: 8, state: .ready, since: 0))
+    }
+
     /// In its first step a version may answer copies only: nobody gets its answers, nobody pays, and the judge sees them.
     @Test func copiesAreAnsweredForNobody() async throws {
         let copies = Progress()
@@ -169,12 +179,7 @@ import Testing
                     var policy = RolloutPolicy()
                     policy.steps = [0.5, 1]
                     policy.mirror = 1
-                    try await bench.ledger.startRollout(
-                        id: "r", model: "m", candidate: "2", baseline: "1", policy: policy, actor: "test")
-                    try await bench.coordinator.announce(
-                        ReplicaRecord(
-                            id: "new", model: "m", version: "2", aliases: ["challenger"], host: "127.0.0.1",
-                            port: new.port, servedName: "m", maximumInFlight: 8, state: .ready, since: 0))
+                    try await Self.tryVersion2(bench, policy, port: new.port)
                     try await bench.gateway(port: old.port) { gateway in
                         try await eventually { gateway.core.resolveMirror("m") != nil }
                         try await eventually { try await gateway.ask("alice").status == 200 }
@@ -265,12 +270,7 @@ import Testing
                     try await bench.makeKey("alice")
                     var policy = RolloutPolicy()
                     policy.steps = [0.999, 1]
-                    try await bench.ledger.startRollout(
-                        id: "r", model: "m", candidate: "2", baseline: "1", policy: policy, actor: "test")
-                    try await bench.coordinator.announce(
-                        ReplicaRecord(
-                            id: "new", model: "m", version: "2", aliases: ["challenger"], host: "127.0.0.1",
-                            port: new.port, servedName: "m", maximumInFlight: 8, state: .ready, since: 0))
+                    try await Self.tryVersion2(bench, policy, port: new.port)
                     try await bench.gateway(port: old.port) { gateway in
                         try await eventually { try await gateway.ask("alice").status == 200 && refused.count > 0 }
                         // By itself, and as a call that equal requests share.
