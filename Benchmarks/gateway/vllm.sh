@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
 # Measures Martlet's gateway before a real vLLM with a small model, on this machine's processor.
 #
-#   Benchmarks/gateway/vllm.sh [PART...] [--turns N] [--overload-seconds N] [--alone-seconds N] [--beside-seconds N]
-#                              [--batch-requests N] [--model FOLDER] [--engine-cores LIST] [--json FILE]
+#   Benchmarks/gateway/vllm.sh [PART...] [--turns N] [--widths LIST] [--overload-seconds N] [--alone-seconds N]
+#                              [--beside-seconds N] [--batch-requests N] [--model FOLDER] [--engine-cores LIST]
+#                              [--json FILE]
 #
 #   PART                  goodput, sharing, coalescing, overload, batch (default: all, an hour on two cores)
 #   --turns N             turns in which everything that is compared is measured (default 3); of overloads there is one,
-#                         of goodput eight slots in each turn, in which all clients ask vLLM itself or the gateway
+#                         of goodput four slots in each turn, in which all clients ask vLLM itself or the gateway, and a
+#                         minute or more in which each client asks both
+#   --widths LIST         of goodput, requests at the same time (default 64,256)
 #   --overload-seconds N  of each overload that count (default 60)
 #   --alone-seconds N     of the streams without a batch, before and after it, in each turn (default 90)
 #   --beside-seconds N    of the streams beside a batch, at most, in each turn (default 900)

@@ -167,10 +167,13 @@ class Slot:
     end: float = 0.0
     replies: list = dataclasses.field(default_factory=list)  # (number of the request, reply), all of them
     asked: int = 0  # requests, answered or not
-    # What was seen meanwhile: parts of a core that the gateway took, requests that the engine had in hand.
+    # What was seen meanwhile: parts of a core that the gateway took, requests that the engine had in hand, tokens of answers in
+    # each of its steps, and what a step took in milliseconds.
     cpu: float = 0.0
     running: float = 0.0
     waiting: float = 0.0
+    tokens: float = 0.0
+    step: float = 0.0
 
     @property
     def counted(self):
@@ -221,20 +224,63 @@ async def alternate(opened, bodies, width, slots, settle, seconds, rise, measure
         await clients
 
 
+@dataclasses.dataclass
+class Client:
+    """One that asks several targets in turns, and what became of its requests, by the name of the target."""
+
+    start: float
+    end: float
+    replies: dict
+
+    def counted(self, name):
+        """Seconds that its answers took, of those that ended while all the others asked as well."""
+        return [reply.seconds for reply in self.replies[name] if reply.is_whole and self.start <= reply.ended < self.end]
+
+
+async def interleave(opened, bodies, width, targets, seconds, rise):
+    """A load in which each client asks the one target and the other in turns, which of them first by chance each time.
+
+    A machine that is slower for a moment is so for both.
+
+    targets: by name.
+    rise: as in `alternate`; nothing counts before twice as much has gone by.
+    Returns the clients.
+    """
+    rest = itertools.cycle(bodies)
+    choice = random.Random(1)
+    start = time.monotonic() + 2 * rise
+    clients = [Client(start, start + seconds, {name: [] for name in targets}) for _ in range(width)]
+
+    async def ask_both(place, client):
+        await asyncio.sleep(rise * place / width)
+        while time.monotonic() < client.end:
+            for name in choice.sample(list(targets), len(targets)):
+                client.replies[name].append(await ask(opened, targets[name], next(rest)))
+
+    await asyncio.gather(*(ask_both(place, client) for place, client in enumerate(clients)))
+    return clients
+
+
+async def counters(port, *names):
+    """What a vLLM has counted since it began, by the names of its metrics without their beginning."""
+    # A connection for each look: a kept one may end just when it is used again.
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as opened:
+        async with opened.get(f"http://127.0.0.1:{port}/metrics") as answer:
+            text = await answer.text()
+    return [sum(float(one) for one in re.findall(rf"(?m)^vllm:{name}[{{ ].*?(\S+)$", text)) for name in names]
+
+
 @contextlib.asynccontextmanager
 async def watching(port, pause=0.5):
     """What a vLLM says that it has in hand, looked at while in the scope: two lists, of what runs and of what waits."""
     seen = {"running": [], "waiting": []}
 
     async def look():
-        # A connection for each look: a kept one may end just when it is used again.
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as opened:
-            while True:
-                await asyncio.sleep(pause)
-                async with opened.get(f"http://127.0.0.1:{port}/metrics") as answer:
-                    text = await answer.text()
-                for name, values in seen.items():
-                    values.append(sum(float(one) for one in re.findall(rf"(?m)^vllm:num_requests_{name}[{{ ].*?(\S+)$", text)))
+        while True:
+            await asyncio.sleep(pause)
+            found = await counters(port, *(f"num_requests_{name}" for name in seen))
+            for values, value in zip(seen.values(), found, strict=True):
+                values.append(value)
 
     task = asyncio.create_task(look())
     try:

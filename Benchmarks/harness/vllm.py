@@ -14,7 +14,9 @@ from pathlib import Path
 import openai
 
 from harness import machine
-from harness.completions import Slot, Target, alternate, ask_for, body, closed_loop, open_loop, session, watching
+from harness.completions import (
+    Slot, Target, alternate, ask_for, body, closed_loop, counters, interleave, open_loop, session, watching,
+)  # fmt: skip
 from harness.figures import number, percentile, table, write_json
 from harness.processes import Failure, cpu_seconds
 from harness.servers import Servers, end_on_signals
@@ -22,13 +24,16 @@ from harness.serving import LIMITS, MODEL, PLACES, CostlyServer, Engine, Gateway
 
 # What an answer has, in tokens.
 SHORT, STREAMED = 8, 16
-WIDTHS = (64, 256)
+WIDTHS = "64,256"
 # Requests, as a multiple of how many are asked at the same time, before the first one is asked again.
 WAVES = 4
-# The machine is slower by a tenth for a while and then is not, so that what is compared goes side by side, in both orders and
-# for so many seconds at a time, or twice what an answer takes.
-SLOTS = ("direct", "gateway", "gateway", "direct", "gateway", "direct", "direct", "gateway")
+# A virtual machine's core is slower for seconds and then is not, by a tenth or by half, as its neighbours have work: what is
+# compared goes side by side. In a slot, so many seconds or twice what an answer takes, all clients ask the same target.
+SLOTS = ("direct", "gateway", "gateway", "direct")
 SLOT_SECONDS = 12
+# Seconds in which each client asks both in turns, or what it takes to ask each so many times.
+MIXED_SECONDS = 60
+MIXED_ROUNDS = 4
 # Requests that are asked one after another.
 ALONE = 48
 # Seconds of load in which the gateway finds out whether joining requests wins: six of trial, and before each change the
@@ -44,8 +49,7 @@ LINES = 500
 
 # What the gateway has to show: (what, test, limit).
 BARS = {
-    "goodput_64": ("times vLLM's own goodput, 64 at a time", "at least", 0.98),
-    "goodput_256": ("times vLLM's own goodput, 256 at a time", "at least", 0.98),
+    "goodput": ("times vLLM's own goodput, as many at a time as was worst", "at least", 0.98),
     "different": ("answers, asked one after another, that are not vLLM's own", "at most", 0),
     "goodput_failed": ("requests that failed, direct or not", "at most", 0),
     "usage_differs": ("requests and tokens by which the usage differs", "at most", 0),
@@ -79,6 +83,7 @@ def options():
     parser.add_argument("--model", required=True, type=Path)
     parser.add_argument("--json", required=True)
     parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--widths", type=lambda text: [int(word) for word in text.split(",")], default=WIDTHS)
     parser.add_argument("--overload-seconds", type=int, default=60)
     parser.add_argument("--alone-seconds", type=int, default=90)
     parser.add_argument("--beside-seconds", type=int, default=900)
@@ -88,6 +93,8 @@ def options():
     chosen.parts = chosen.parts or list(PARTS)
     if any(name not in PARTS for name in chosen.parts):
         parser.error(f"the parts are {', '.join(PARTS)}")
+    if min(chosen.widths) < 2 or len(set(chosen.widths)) < len(chosen.widths):
+        parser.error("widths are numbers from 2 on, each once")
     if min(chosen.turns, chosen.overload_seconds, chosen.alone_seconds, chosen.beside_seconds) < 1:
         parser.error("turns and seconds are at least 1")
     return chosen
@@ -148,28 +155,37 @@ async def goodput(bench):
     direct = Target(bench.engine.port, MODEL)
     key = bench.martlet.key("goodput", "--models", MODEL, *LIMITS)
     async with session() as opened:
-        for place, width in enumerate(WIDTHS, 1):
+        for place, width in enumerate(bench.chosen.widths, 1):
             asked = [body(direct, prompt, SHORT) for prompt in questions(WAVES * width, 10_000 * place)]
-            slots = []
+            slots, clients = [], []
             for turn in range(bench.chosen.turns):
                 # What a gateway takes where nobody says how many an engine gets.
                 with bench.gateway(f"goodput-{width}-{turn}", max_in_flight=None) as gateway:
-                    through = Target(gateway.port, MODEL, key)
-                    warm = await ask_for(opened, through, asked, width, TRIAL)
-                    took = [reply.seconds for reply in warm]
-                    targets = {"direct": direct, "gateway": through}
+                    targets = {"direct": direct, "gateway": Target(gateway.port, MODEL, key)}
+                    warm = await ask_for(opened, targets["gateway"], asked, width, TRIAL)
+                    took = statistics.median(reply.seconds for reply in warm)
+                    mixed = await interleave(
+                        opened, asked, width, targets, seconds=max(MIXED_SECONDS, 2 * MIXED_ROUNDS * took), rise=took
+                    )
                     these = [Slot(name, targets[name]) for name in SLOTS]
                     await alternate(
-                        opened, asked, width, these, settle=statistics.median(took),
-                        seconds=max(SLOT_SECONDS, 2 * statistics.median(took)), rise=statistics.median(took),
+                        opened, asked, width, these, settle=took, seconds=max(SLOT_SECONDS, 2 * took), rise=took,
                         measured=lambda slot, gateway=gateway: measured(bench, gateway, slot),
                     )  # fmt: skip
                 slots += these
-                sent += warm + [reply for slot in these if slot.name == "gateway" for _, reply in slot.replies]
-                results["failed"] += failed(warm) + sum(failed([reply for _, reply in slot.replies]) for slot in these)
+                clients += mixed
+                replies = warm + [reply for client in mixed for reply in client.replies["gateway"]]
+                replies += [reply for slot in these if slot.name == "gateway" for _, reply in slot.replies]
+                sent += replies
+                others = [reply for client in mixed for reply in client.replies["direct"]]
+                others += [reply for slot in these if slot.name == "direct" for _, reply in slot.replies]
+                results["failed"] += failed(replies) + failed(others)
                 said = ", ".join(f"{name} {average(these, name, 'rate'):.1f}" for name in targets)
-                print(f"  goodput, {width} at a time, turn {turn + 1}: requests/s {said}", flush=True)
-            results[str(width)] = summary(slots)
+                print(
+                    f"  goodput, {width} at a time, turn {turn + 1}: side by side {advantage(mixed):.3f}; requests/s {said}",
+                    flush=True,
+                )
+            results[str(width)] = summary(slots, clients)
         # One after another there is one right answer.
         asked = [body(direct, prompt, SHORT) for prompt in questions(ALONE)]
         own, _ = await closed_loop(opened, direct, asked, 1)
@@ -180,8 +196,7 @@ async def goodput(bench):
         results["failed"] += failed(own) + failed(through)
     results["usage"] = compare_usage(bench.martlet, "goodput", sent)
     bench.results["goodput"] = results
-    for width in WIDTHS:
-        bench.values[f"goodput_{width}"] = results[str(width)]["ratio"]
+    bench.values["goodput"] = min(results[str(width)]["goodput"] for width in bench.chosen.widths)
     bench.values["different"] = results["different"]
     bench.values["goodput_failed"] = results["failed"]
     bench.values["usage_differs"] = results["usage"]["differs"]
@@ -189,15 +204,21 @@ async def goodput(bench):
 
 @contextlib.asynccontextmanager
 async def measured(bench, gateway, slot):
-    """Around what is measured of a slot: what the engine has in hand, and what the gateway takes."""
+    """Around what is measured of a slot: what the engine has in hand and does in a step, and what the gateway takes."""
+    steps = ("iteration_tokens_total_count", "generation_tokens_total")
     with gateway.child.halted() if slot.name == "direct" else contextlib.nullcontext():
         cpu, began = cpu_seconds(gateway.pids), time.monotonic()
+        before = await counters(bench.engine.port, *steps)
         async with watching(bench.engine.port) as seen:
             yield
-        slot.cpu = (cpu_seconds(gateway.pids) - cpu) / (time.monotonic() - began)
-        slot.running, slot.waiting = (statistics.fmean(values or [0]) for values in seen.values())
-    if not slot.counted:
+        after = await counters(bench.engine.port, *steps)
+        seconds = time.monotonic() - began
+        slot.cpu = (cpu_seconds(gateway.pids) - cpu) / seconds
+    count, tokens = (right - left for left, right in zip(before, after, strict=True))
+    if not slot.counted or not count:
         raise Failure(f"nothing was answered in {slot.end - slot.start:.0f} s of a slot ({slot.name})")
+    slot.tokens, slot.step = tokens / count, 1_000 * seconds / count
+    slot.running, slot.waiting = (statistics.fmean(values or [0]) for values in seen.values())
 
 
 def average(slots, name, what):
@@ -205,22 +226,50 @@ def average(slots, name, what):
     return statistics.fmean(getattr(slot, what) for slot in slots if slot.name == name)
 
 
-def summary(slots):
-    """What the slots of a width come to."""
+def advantage(clients):
+    """How many times the goodput the gateway has of clients that asked both in turns: as answers take less or more, since
+    a client that always waits for its answer has so many more the less they take.
+    """
+    direct, gateway = (
+        statistics.fmean(seconds for client in clients for seconds in client.counted(name)) for name in ("direct", "gateway")
+    )
+    return direct / gateway
+
+
+def summary(slots, clients):
+    """What a width comes to.
+
+    slots: in which all asked the same.
+    clients: of turns in which each asked both.
+    """
     rows = {}
     for name in ("direct", "gateway"):
         took = [reply.seconds for slot in slots if slot.name == name for reply in slot.counted]
-        rows[name] = {what: average(slots, name, what) for what in ("rate", "running", "waiting", "cpu")} | {
+        rows[name] = {
+            what: average(slots, name, what) for what in ("rate", "running", "waiting", "cpu", "tokens", "step")
+        } | {
             "rates": [slot.rate for slot in slots if slot.name == name],
             "p50": percentile(took, 0.5),
             "p99": percentile(took, 0.99),
-        }
+        }  # fmt: skip
     # Of two neighbours, of which one is direct.
     pairs = [left.rate / right.rate for left, right in zip(slots[::2], slots[1::2], strict=True)]
     pairs = [pair if left.name == "gateway" else 1 / pair for pair, left in zip(pairs, slots[::2], strict=True)]
+    single = [advantage([client]) for client in clients if all(client.counted(name) for name in rows)]
+    mixed = advantage(clients)
+    # Three ways in which a gateway could cost goodput: a request takes longer; the engine gets less at the same time, which
+    # shows where all ask through the gateway; and the gateway's time is time that the engine does not have.
+    steps = rows["gateway"]["tokens"] / rows["direct"]["tokens"]
+    left = 1 - rows["gateway"]["cpu"] / len(os.sched_getaffinity(0))
     texts = {name: [answers(slot) for slot in slots if slot.name == name] for name in rows}
     return {
         "runs": rows,
+        "goodput": mixed * steps * left,
+        "mixed": mixed,
+        "mixed_error": statistics.stdev(single) / len(single) ** 0.5,
+        "mixed_answers": sum(len(client.counted(name)) for client in clients for name in rows),
+        "steps": steps,
+        "left": left,
         "ratio": statistics.fmean(pairs),
         "error": statistics.stdev(pairs) / len(pairs) ** 0.5,
         # What is calculated together with other sequences is not calculated to the same last bit.
@@ -252,25 +301,36 @@ def compare_usage(martlet, name, replies):
 
 def show_goodput(results):
     """The tables for people."""
-    rows = []
-    for width in WIDTHS:
-        own = results[str(width)]
+    rows, parts = [], []
+    for width in (name for name in results if name.isdigit()):
+        own = results[width]
         for name, run in own["runs"].items():
             is_gateway = name == "gateway"
             other = own["different" if is_gateway else "different_direct"]
             rows.append([
                 f"{name}, {width} at a time", number(run["rate"]), number(run["p50"], 2), number(run["p99"], 2),
                 f"{own['ratio']:.3f} +- {own['error']:.3f}" if is_gateway else "-", number(run["running"]),
-                number(run["waiting"]), f"{run['cpu']:.1%}" if is_gateway else "-", "-" if other is None else f"{other:.1%}",
+                number(run["waiting"]), number(run["tokens"]), number(run["step"], 0),
+                f"{run['cpu']:.1%}" if is_gateway else "-", "-" if other is None else f"{other:.1%}",
             ])  # fmt: skip
-    head = [f"{SHORT} tokens", "req/s", "p50 s", "p99 s", "ratio", "running", "waiting", "of a core", "other text"]
+        parts.append([
+            f"{width} at a time", f"{own['mixed']:.3f} +- {own['mixed_error']:.3f}", own["mixed_answers"],
+            f"{own['steps']:.3f}", f"{own['left']:.3f}", f"{own['goodput']:.3f}",
+        ])  # fmt: skip
+    head = [
+        f"{SHORT} tokens, all ask the same", "req/s", "p50 s", "p99 s", "ratio", "running", "waiting", "tokens", "step ms",
+        "of a core", "other text",
+    ]  # fmt: skip
     print("\n" + table(head, rows))
     print(
-        "ratio: with its standard error. running, waiting: what the engine has in hand, on average. of a core: what the gateway "
+        "ratio: of neighbouring slots, with its standard error; a step takes what the machine's neighbours leave. running, "
+        "waiting: what the engine has in hand, on average. tokens: of answers in each of its steps. of a core: what the gateway "
         "takes; beside direct requests it is halted. other text: than vLLM's own answers; for direct, than in the slot before. "
         "Under load the engine calculates in other groups each time. "
         f"One after another {results['different']} of {ALONE} differed."
     )
+    head = ["goodput, times vLLM's own", "each asks both", "answers", "x tokens in a step", "x left by the gateway", "goodput"]
+    print("\n" + table(head, parts))
 
 
 # Sharing
