@@ -270,17 +270,25 @@ async def counters(port, *names):
     return [sum(float(one) for one in re.findall(rf"(?m)^vllm:{name}[{{ ].*?(\S+)$", text)) for name in names]
 
 
+@dataclasses.dataclass
+class Look:
+    """What a vLLM had in hand at a moment: requests that it worked on, and others."""
+
+    at: float
+    running: float
+    waiting: float
+
+
 @contextlib.asynccontextmanager
 async def watching(port, pause=0.5):
-    """What a vLLM says that it has in hand, looked at while in the scope: two lists, of what runs and of what waits."""
-    seen = {"running": [], "waiting": []}
+    """What a vLLM says that it has in hand, looked at while in the scope: a list of looks that grows."""
+    seen = []
 
     async def look():
         while True:
             await asyncio.sleep(pause)
-            found = await counters(port, *(f"num_requests_{name}" for name in seen))
-            for values, value in zip(seen.values(), found, strict=True):
-                values.append(value)
+            at = time.monotonic()
+            seen.append(Look(at, *await counters(port, "num_requests_running", "num_requests_waiting")))
 
     task = asyncio.create_task(look())
     try:

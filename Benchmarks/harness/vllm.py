@@ -46,6 +46,10 @@ ALL_PLACES = 256
 # Seconds in which the capacity is measured.
 CAPACITY_SECONDS = 30
 LINES = 500
+# Interactive streams beside a batch, each of so many tokens.
+STREAMS, STREAM_TOKENS = 2, 32
+# Seconds of a gateway's turns, by the machine's own clock: in each second one it lets a batch run beside others (`BatchShare`).
+BATCH_TURN = 10
 
 # What the gateway has to show: (what, test, limit).
 BARS = {
@@ -69,7 +73,8 @@ BARS = {
     "shares_most": ("times the tokens of the key that floods four times as much, for the other one", "at most", 1.1),
     "timed_out": ("requests in an overload without an answer, or broken off", "at most", 0),
     "no_retry_after": ("refusals that do not say when to come back", "at most", 0),
-    "batch_moves": ("times the p95 latency without a batch", "at most", 1.1),
+    "batch_moves": ("times the p95 latency of the turns between in which the batch has a rest", "at most", 1.1),
+    "batch_rests": ("requests that the engine has in those turns beside the streams, on average", "at most", 0.25),
     "batch_unanswered": (f"lines of {LINES} that a batch did not answer well", "at most", 0),
     "batch_failed": ("interactive requests that failed", "at most", 0),
 }
@@ -218,7 +223,8 @@ async def measured(bench, gateway, slot):
     if not slot.counted or not count:
         raise Failure(f"nothing was answered in {slot.end - slot.start:.0f} s of a slot ({slot.name})")
     slot.tokens, slot.step = tokens / count, 1_000 * seconds / count
-    slot.running, slot.waiting = (statistics.fmean(values or [0]) for values in seen.values())
+    slot.running = statistics.fmean(look.running for look in seen)
+    slot.waiting = statistics.fmean(look.waiting for look in seen)
 
 
 def average(slots, name, what):
@@ -324,9 +330,9 @@ def show_goodput(results):
     print("\n" + table(head, rows))
     print(
         "ratio: of neighbouring slots, with its standard error; a step takes what the machine's neighbours leave. running, "
-        "waiting: what the engine has in hand, on average. tokens: of answers in each of its steps. of a core: what the gateway "
-        "takes; beside direct requests it is halted. other text: than vLLM's own answers; for direct, than in the slot before. "
-        "Under load the engine calculates in other groups each time. "
+        "waiting: what the engine has in hand, on average. tokens: of answers in each of its steps. of a core: what the "
+        "gateway takes; beside direct requests it is halted. other text: than vLLM's own answers; for direct, than in the slot "
+        "before. Under load the engine calculates in other groups each time. "
         f"One after another {results['different']} of {ALONE} differed."
     )
     head = ["goodput, times vLLM's own", "each asks both", "answers", "x tokens in a step", "x left by the gateway", "goodput"]
@@ -353,7 +359,10 @@ async def sharing(bench):
                     began = time.monotonic()
                     async with watching(bench.engine.port, 1) as seen:
                         replies = await ask_for(opened, target, asked, 64, 20)
-                    row[when] = {"rate": len(replies) / (time.monotonic() - began), "failed": failed(replies), **seen}
+                    row[when] = {
+                        "rate": len(replies) / (time.monotonic() - began), "failed": failed(replies),
+                        "running": [look.running for look in seen], "waiting": [look.waiting for look in seen],
+                    }  # fmt: skip
             runs.append(row)
             said = ", ".join(f"{when} {own['rate']:.1f}" for when, own in row.items())
             print(f"  sharing, turn {turn + 1}: requests/s {said}", flush=True)
@@ -537,6 +546,16 @@ def show_overload(results):
 
 # Batch
 
+BATCH_ROWS = {
+    "alone": "before and after the batch", "beside": "beside the batch", "between": "turns in which it rests",
+    "within": "turns in which it runs",
+}  # fmt: skip
+
+
+def turn_of(moment):
+    """The number of a gateway's turn; in those with odd numbers a batch runs beside others."""
+    return int(moment // BATCH_TURN)
+
 
 async def batch(bench):
     """A few interactive streams, alone and beside a batch for as long as it takes."""
@@ -544,40 +563,48 @@ async def batch(bench):
     runs = []
     with bench.gateway("batch", batch_requests=chosen.batch_requests) as gateway:
         target = Target(gateway.port, MODEL, gateway.key("interactive", *LIMITS))
-        asked = [body(target, prompt, 32, streams=True) for prompt in questions(1_000)]
+        asked = [body(target, prompt, STREAM_TOKENS, streams=True) for prompt in questions(1_000)]
         client = openai.AsyncOpenAI(
             base_url=gateway.address, api_key=gateway.key("batch", *LIMITS, team="batch"), max_retries=0, timeout=60
         )
         async with session() as opened, client:
-            await ask_for(opened, target, asked, 2, 3)
+            await ask_for(opened, target, asked, STREAMS, 3)
             for turn in range(chosen.turns):
-                # Half of it before and half after: a machine that becomes slower meanwhile is so for both.
                 half = chosen.alone_seconds / 2
-                replies = {"alone": await ask_for(opened, target, asked, 2, half)}
+                alone = await ask_for(opened, target, asked, STREAMS, half)
                 began = time.monotonic()
                 made = await begin_batch(client, f"turn-{turn}")
                 ended = asyncio.Event()
                 waiting = asyncio.create_task(await_batch(client, made, chosen.beside_seconds + 300))
                 waiting.add_done_callback(lambda _, ended=ended: ended.set())
-                replies["beside"] = await ask_for(opened, target, asked, 2, chosen.beside_seconds, ended)
+                async with watching(bench.engine.port, 1) as seen:
+                    beside = await ask_for(opened, target, asked, STREAMS, chosen.beside_seconds, ended)
                 lines = (await client.batches.retrieve(made.id)).request_counts.completed
                 left = time.monotonic()
                 done = await waiting
                 ended_after = time.monotonic()
-                replies["alone"] += await ask_for(opened, target, asked, 2, half)
-                row = {name: latencies(own) for name, own in replies.items()} | {
+                alone += await ask_for(opened, target, asked, STREAMS, half)
+                row = {"alone": latencies(alone), "beside": latencies(beside)}
+                whole = [reply for reply in beside if reply.is_whole and turn_of(reply.began) == turn_of(reply.ended)]
+                if {turn_of(reply.began) % 2 for reply in whole} != {0, 1} or len(seen) < 2 * BATCH_TURN:
+                    raise Failure(f"the batch took {ended_after - began:.0f} s, which is too short to compare anything")
+                for parity, name in enumerate(("between", "within")):
+                    row[name] = latencies([reply for reply in whole if turn_of(reply.began) % 2 == parity])
+                    row[name]["running"] = statistics.fmean(look.running for look in seen if turn_of(look.at) % 2 == parity)
+                row |= {
                     "lines_beside": lines, "alone_seconds": ended_after - left, "seconds": ended_after - began,
                     "good": await good_lines(client, done), "status": done.status,
                 }  # fmt: skip
                 runs.append(row)
+                said = ", ".join(f"{name} {row[name]['p95']:.2f}" for name in BATCH_ROWS)
                 print(
-                    f"  batch, turn {turn + 1}: p95 {row['alone']['p95']:.2f} s alone, {row['beside']['p95']:.2f} s beside; "
-                    f"{lines} lines meanwhile, all after {row['seconds']:.0f} s",
+                    f"  batch, turn {turn + 1}: p95 s {said}; {lines} lines meanwhile, all after {row['seconds']:.0f} s",
                     flush=True,
                 )
     bench.results["batch"] = {"runs": runs}
     bench.values |= {
-        "batch_moves": statistics.median(row["beside"]["p95"] / row["alone"]["p95"] for row in runs),
+        "batch_moves": statistics.median(row["within"]["p95"] / row["between"]["p95"] for row in runs),
+        "batch_rests": statistics.median(row["between"]["running"] for row in runs) - STREAMS,
         "batch_unanswered": sum(LINES - row["good"] for row in runs),
         "batch_failed": sum(row[name]["failed"] for row in runs for name in ("alone", "beside")),
     }
@@ -634,16 +661,23 @@ def show_batch(results):
     """The table for people."""
     rows = []
     for turn, row in enumerate(results["runs"], 1):
-        for name, what in (("alone", "alone"), ("beside", "beside a batch")):
+        for name, what in BATCH_ROWS.items():
             own, is_beside = row[name], name == "beside"
             rows.append([
                 f"turn {turn}, {what}", own["count"], number(own["p50"], 2), number(own["p95"], 2),
-                number(own["first_p95"], 2), row["lines_beside"] if is_beside else "-",
+                number(own["first_p95"], 2), number(own.get("running"), 2), row["lines_beside"] if is_beside else "-",
                 number(row["seconds"]) if is_beside else "-", number(row["alone_seconds"]) if is_beside else "-",
             ])  # fmt: skip
-    head = ["2 streams of 32 tokens", "requests", "p50 s", "p95 s", "first p95 s", "lines", f"all {LINES} s", "of it alone"]
+    head = [
+        f"{STREAMS} streams of {STREAM_TOKENS} tokens", "requests", "p50 s", "p95 s", "first p95 s", "running", "lines",
+        f"all {LINES} s", "of it alone",
+    ]  # fmt: skip
     print("\n" + table(head, rows))
-    print("lines: what the batch answered beside the streams. of it alone: after these had gone.")
+    print(
+        f"turns: of {BATCH_TURN} s, while the batch is there; answers that reach from one into the next are in neither. "
+        "What a machine's neighbours take changes more in a minute than a batch does. running: what the engine has in hand, on "
+        "average. lines: what the batch answered beside the streams. of it alone: after these had gone."
+    )
 
 
 PARTS = {
