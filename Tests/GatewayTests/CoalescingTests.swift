@@ -40,6 +40,17 @@ import Testing
         #expect(!trial.isOn)
     }
 
+    /// A machine that is slow for a moment, whatever is tried in it.
+    @Test(arguments: 0..<6) func oneSpanDecidesNothing(slow: Int) {
+        var trial = CoalescingTrial()
+        var now = 1.0
+        while now < 12 {
+            now += (1 + 1.05 * Double(slow)..<2 + 1.05 * Double(slow)).contains(now) ? 1 / 40 : 1 / 120
+            trial.ended(Self.moment(now), sent: Self.moment(now), isWaiting: true)
+        }
+        #expect(!trial.isOn)
+    }
+
     @Test func nothingIsLearntWithoutWaiting() {
         var trial = CoalescingTrial()
         for step in 0..<1_000 {

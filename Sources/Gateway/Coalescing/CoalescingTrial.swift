@@ -9,12 +9,13 @@ package enum CoalescingMode: String, Sendable, CaseIterable {
 }
 
 /// Finds out whether joining requests makes a model version answer more of them: for six short spans, while requests wait,
-/// it is on and off by turns. Pure.
+/// it is on and off by turns, and has to win each time. Pure.
 ///
 /// An engine that batches by itself, as vLLM does, gains nothing as long as its HTTP server is not what holds it up; so
 /// nobody can know but by trying.
 struct CoalescingTrial: Equatable, Sendable {
-    /// Which spans are on: balanced, so that a load that grows or falls favours neither.
+    /// Which spans are on: pairs, of which it has to win each. A machine whose neighbours take half of it for a moment would
+    /// otherwise decide; and a load that grows or falls favours neither.
     private static let turns = [true, false, false, true, true, false]
     /// How long answers are counted in each.
     static let span = TimeAmount.seconds(1)
@@ -101,7 +102,10 @@ struct CoalescingTrial: Equatable, Sendable {
     }
 
     private static func wins(_ spans: [Span]) -> Bool {
-        func sum(_ isOn: Bool) -> Double { zip(turns, spans).reduce(0) { $0 + ($1.0 == isOn ? $1.1.rate : 0) } }
-        return spans.allSatisfy { $0.count >= fewest } && sum(true) >= gain * sum(false)
+        spans.allSatisfy { $0.count >= fewest }
+            && stride(from: 0, to: spans.count, by: 2).allSatisfy { first in
+                let (on, off) = turns[first] ? (first, first + 1) : (first + 1, first)
+                return spans[on].rate >= gain * spans[off].rate
+            }
     }
 }
