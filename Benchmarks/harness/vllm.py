@@ -15,7 +15,8 @@ import openai
 
 from harness import machine
 from harness.completions import (
-    Slot, Target, alternate, ask_for, body, closed_loop, counters, interleave, open_loop, session, watching,
+    Slot, Target, alternate, ask_for, body, closed_loop, counters, interleave, open_loop, session, side_by_side,
+    watching,
 )  # fmt: skip
 from harness.figures import number, percentile, table, write_json
 from harness.processes import Failure, cpu_seconds
@@ -144,11 +145,6 @@ def failed(replies):
     for reply in bad[:3]:
         print(f"  failed: {reply.status} {reply.fault}", flush=True)
     return len(bad)
-
-
-def ratio(rows, name, other):
-    """The median of the turns' ratios of a rate."""
-    return statistics.median(row["rate"] / its["rate"] for row, its in zip(rows[name], rows[other], strict=True))
 
 
 # Goodput
@@ -385,63 +381,127 @@ def show_sharing(results):
 
 MODES = ("off", "on", "auto")
 JOINED = "martlet_gateway_joined_requests_total"
-# Name, tokens, requests.
-LOADS = (("8 tokens", 8, 512), ("1 token", 1, 1_024), ("costly", 8, 512))
+# Of vLLM: name, tokens of an answer.
+LOADS = (("8 tokens", 8), ("1 token", 1))
+# Requests to the stand-in, and at the same time.
+COSTLY, WIDTH = 512, 256
+# Seconds in which gateways with joining and without are measured side by side.
+JOIN_SECONDS = 30
 
 
 async def coalescing(bench):
     """Requests that wait, joined never, always, or where it wins."""
-    width = 256
     results, bad = {}, 0
     key = bench.martlet.key("coalescing", *LIMITS)
-    with CostlyServer(bench.martlet.servers.folder) as costly:
-        async with session() as opened:
-            for load, tokens, count in LOADS:
-                server = costly if load == "costly" else bench.engine
-                asked = [body(Target(server.port, MODEL), prompt, tokens) for prompt in questions(count)]
-                rows, texts = {mode: [] for mode in MODES}, {mode: [] for mode in MODES}
-                for turn, names in turns(bench.chosen, list(MODES)):
-                    for mode in names:
-                        # A fresh one each time, and so each time another trial.
-                        name = f"coalescing-{load.replace(' ', '-')}-{mode}-{turn}"
-                        with bench.gateway(name, server, coalescing=mode) as gateway:
-                            target = Target(gateway.port, MODEL, key)
-                            bad += failed(await ask_for(opened, target, asked, width, TRIAL if mode == "auto" else 3))
-                            joined = gateway.metric(JOINED)
-                            replies, seconds = await closed_loop(opened, target, asked, width)
-                            joined = gateway.metric(JOINED) - joined
-                        bad += failed(replies)
-                        texts[mode].append(dict(enumerate(reply.text for reply in replies)))
-                        rows[mode].append({
-                            "rate": count / seconds, "p50": percentile([reply.seconds for reply in replies], 0.5),
-                            "joined": joined / count,
-                        })  # fmt: skip
-                    said = ", ".join(f"{mode} {rows[mode][turn]['rate']:.1f}" for mode in MODES)
-                    print(f"  coalescing, {load}, turn {turn + 1}: requests/s {said}", flush=True)
-                results[load] = {"runs": rows}
-                for mode in MODES:
-                    results[load] |= {
-                        mode: ratio(rows, mode, "off"), f"different_{mode}": differences(texts["off"], texts[mode])
-                    }  # fmt: skip
-                bench.values[f"auto_{load}"] = results[load]["auto"]
+    async with session() as opened:
+        for load, tokens in LOADS:
+            asked = [body(Target(bench.engine.port, MODEL), prompt, tokens) for prompt in questions(1_024)]
+            runs = {mode: [] for mode in MODES[1:]}
+            for turn, names in turns(bench.chosen, list(runs)):
+                for mode in names:
+                    row, failures = await joined_beside(bench, opened, asked, f"{load.replace(' ', '-')}-{turn}", mode, key)
+                    runs[mode].append(row)
+                    bad += failures
+                said = ", ".join(f"{mode} {own[turn]['rate']:.1f} beside {own[turn]['off']:.1f}" for mode, own in runs.items())
+                print(f"  coalescing, {load}, turn {turn + 1}: requests/s {said}", flush=True)
+            results[load] = {
+                mode: {
+                    "runs": own,
+                    "ratio": statistics.median(row["rate"] / row["off"] for row in own),
+                    "different": statistics.fmean(row["different"] or 0 for row in own),
+                }
+                for mode, own in runs.items()
+            }  # fmt: skip
+        with CostlyServer(bench.martlet.servers.folder) as costly:
+            results["costly"], failures = await joined_alone(bench, opened, costly, key)
+            bad += failures
     bench.results["coalescing"] = results
-    bench.values["joined_different"] = max(results["costly"][f"different_{mode}"] for mode in MODES)
-    bench.values["coalescing_failed"] = bad
+    bench.values |= {f"auto_{load}": own["auto"]["ratio"] for load, own in results.items()} | {
+        "joined_different": max(own["different"] for own in results["costly"].values()), "coalescing_failed": bad,
+    }  # fmt: skip
+
+
+async def joined_beside(bench, opened, asked, name, mode, key):
+    """Two gateways before vLLM, one that joins and one that does not, each with half of its places and of the clients.
+
+    Returns what was measured, and how many requests failed.
+    """
+    with (
+        bench.gateway(f"join-{name}-{mode}", max_in_flight=PLACES // 2, coalescing=mode) as joins,
+        bench.gateway(f"join-{name}-{mode}-off", max_in_flight=PLACES // 2, coalescing="off") as plain,
+    ):
+        slots = {"joins": Slot("joins", Target(joins.port, MODEL, key)), "plain": Slot("plain", Target(plain.port, MODEL, key))}
+        # A trial under the load that is measured.
+        warm = {name: Slot(slot.name, slot.target) for name, slot in slots.items()}
+        await side_by_side(opened, asked, WIDTH // 2, list(warm.values()), TRIAL if mode == "auto" else JOIN_SECONDS / 6, 2)
+        joined = joins.metric(JOINED)
+        await side_by_side(opened, asked, WIDTH // 2, list(slots.values()), JOIN_SECONDS, 2)
+        joined = joins.metric(JOINED) - joined
+    own = slots["joins"]
+    row = {
+        "rate": own.rate, "off": slots["plain"].rate, "joined": joined / max(1, len(own.replies)),
+        "p50": percentile([reply.seconds for reply in own.counted] or [0.0], 0.5),
+        "different": differences([answers(slots["plain"])], [answers(own)]),
+    }  # fmt: skip
+    if not row["off"]:
+        raise Failure(f"vLLM answered nothing in {JOIN_SECONDS} s that was not joined")
+    return row, sum(failed([reply for _, reply in slot.replies]) for slot in [*warm.values(), *slots.values()])
+
+
+async def joined_alone(bench, opened, costly, key):
+    """One gateway after another before the stand-in, which calculates nothing: a slow machine makes no difference to it.
+
+    Returns for each mode what was measured, and how many requests failed.
+    """
+    asked = [body(Target(costly.port, MODEL), prompt, SHORT) for prompt in questions(COSTLY)]
+    runs, texts, bad = {mode: [] for mode in MODES}, {mode: [] for mode in MODES}, 0
+    for turn, names in turns(bench.chosen, list(MODES)):
+        for mode in names:
+            # A fresh one each time, and so each time another trial.
+            with bench.gateway(f"join-costly-{mode}-{turn}", costly, coalescing=mode) as gateway:
+                target = Target(gateway.port, MODEL, key)
+                # Calls become larger one after another.
+                bad += failed(await ask_for(opened, target, asked, WIDTH, 3 if mode == "off" else TRIAL))
+                joined = gateway.metric(JOINED)
+                replies, seconds = await closed_loop(opened, target, asked, WIDTH)
+                joined = gateway.metric(JOINED) - joined
+            bad += failed(replies)
+            texts[mode].append(dict(enumerate(reply.text for reply in replies)))
+            runs[mode].append({
+                "rate": COSTLY / seconds, "p50": percentile([reply.seconds for reply in replies], 0.5),
+                "joined": joined / COSTLY,
+            })  # fmt: skip
+        said = ", ".join(f"{mode} {own[turn]['rate']:.1f}" for mode, own in runs.items())
+        print(f"  coalescing, costly, turn {turn + 1}: requests/s {said}", flush=True)
+    for own in runs.values():
+        for row, off in zip(own, runs["off"], strict=True):
+            row["off"] = off["rate"]
+    return {
+        mode: {
+            "runs": own, "ratio": statistics.median(row["rate"] / row["off"] for row in own),
+            "different": differences(texts["off"], texts[mode]) or 0,
+        }
+        for mode, own in runs.items() if mode != "off"
+    }, bad  # fmt: skip
 
 
 def show_coalescing(results):
     """The table for people."""
     rows = []
-    for load, own in results.items():
-        for mode in MODES:
-            middle = {what: statistics.median(run[what] for run in own["runs"][mode]) for what in own["runs"][mode][0]}
-            text = "-" if mode == "off" else f"{own[f'different_{mode}']:.1%}"
+    for load, modes in results.items():
+        for mode, own in modes.items():
+            middle = {what: statistics.median(run[what] for run in own["runs"]) for what in ("rate", "off", "p50", "joined")}
             rows.append([
-                f"{load}, {mode}", number(middle["rate"]), number(own[mode], 3), number(middle["p50"], 2),
-                f"{middle['joined']:.0%}", text,
+                f"{load}, {mode}", number(middle["rate"]), number(middle["off"]), number(own["ratio"], 3),
+                " ".join(f"{run['rate'] / run['off']:.3f}" for run in own["runs"]), number(middle["p50"], 2),
+                f"{middle['joined']:.0%}", f"{own['different']:.1%}",
             ])  # fmt: skip
-    print("\n" + table(["256 at a time", "req/s", "to off", "p50 s", "joined", "other text"], rows))
-    print("costly: a stand-in that takes one call at a time, 20 ms each, whatever the number of its prompts")
+    head = [f"{WIDTH} at a time", "req/s", "off req/s", "ratio", "in each turn", "p50 s", "joined", "other text"]
+    print("\n" + table(head, rows))
+    print(
+        "tokens: of vLLM, beside a gateway at the same time that never joins, each with half of the clients. costly: a "
+        "stand-in that takes one call at a time, 20 ms each, whatever the number of its prompts, one mode after another."
+    )
 
 
 # Overload
