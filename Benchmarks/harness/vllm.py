@@ -62,6 +62,7 @@ BARS = {
     "sharing_failed": ("requests that failed", "at most", 0),
     "auto_8 tokens": ("times the goodput without coalescing: auto, 8 tokens of vLLM", "at least", 0.97),
     "auto_1 token": ("times the goodput without coalescing: auto, 1 token of vLLM", "at least", 0.97),
+    "auto_joined": ("of the requests of auto to vLLM, the part that was joined and so had more of the engine", "at most", 0.01),
     "auto_costly": ("times the goodput without coalescing: auto, 20 ms for each call", "at least", 1.5),
     "joined_different": ("of the answers to joined requests, the part that is not as alone, 20 ms for each call", "at most", 0),
     "coalescing_failed": ("requests that failed", "at most", 0),
@@ -381,12 +382,12 @@ def show_sharing(results):
 
 MODES = ("off", "on", "auto")
 JOINED = "martlet_gateway_joined_requests_total"
-# Of vLLM: name, tokens of an answer.
-LOADS = (("8 tokens", 8), ("1 token", 1))
-# Requests to the stand-in, and at the same time.
+# Of vLLM: name, tokens of an answer, requests.
+LOADS = (("8 tokens", 8, 512), ("1 token", 1, 1_024))
+# Requests to the stand-in; of any server at the same time.
 COSTLY, WIDTH = 512, 256
-# Seconds in which gateways with joining and without are measured side by side.
-JOIN_SECONDS = 30
+# Seconds before something is measured, and in which a gateway that joins where it wins is measured beside another.
+WARM, BESIDE_SECONDS = 3, 30
 
 
 async def coalescing(bench):
@@ -394,95 +395,87 @@ async def coalescing(bench):
     results, bad = {}, 0
     key = bench.martlet.key("coalescing", *LIMITS)
     async with session() as opened:
-        for load, tokens in LOADS:
-            asked = [body(Target(bench.engine.port, MODEL), prompt, tokens) for prompt in questions(1_024)]
-            runs = {mode: [] for mode in MODES[1:]}
-            for turn, names in turns(bench.chosen, list(runs)):
-                for mode in names:
-                    row, failures = await joined_beside(bench, opened, asked, f"{load.replace(' ', '-')}-{turn}", mode, key)
-                    runs[mode].append(row)
-                    bad += failures
-                said = ", ".join(f"{mode} {own[turn]['rate']:.1f} beside {own[turn]['off']:.1f}" for mode, own in runs.items())
-                print(f"  coalescing, {load}, turn {turn + 1}: requests/s {said}", flush=True)
-            results[load] = {
-                mode: {
-                    "runs": own,
-                    "ratio": statistics.median(row["rate"] / row["off"] for row in own),
-                    "different": statistics.fmean(row["different"] or 0 for row in own),
-                }
-                for mode, own in runs.items()
-            }  # fmt: skip
+        for load, tokens, count in LOADS:
+            asked = [body(Target(bench.engine.port, MODEL), prompt, tokens) for prompt in questions(count)]
+            results[load], failures = await by_modes(bench, opened, bench.engine, load, asked, ["off", "on"], key)
+            own, more = await auto_beside(bench, opened, load, asked, key)
+            results[load] |= {"auto": own}
+            bad += failures + more
         with CostlyServer(bench.martlet.servers.folder) as costly:
-            results["costly"], failures = await joined_alone(bench, opened, costly, key)
+            asked = [body(Target(costly.port, MODEL), prompt, SHORT) for prompt in questions(COSTLY)]
+            results["costly"], failures = await by_modes(bench, opened, costly, "costly", asked, list(MODES), key)
             bad += failures
     bench.results["coalescing"] = results
     bench.values |= {f"auto_{load}": own["auto"]["ratio"] for load, own in results.items()} | {
-        "joined_different": max(own["different"] for own in results["costly"].values()), "coalescing_failed": bad,
+        "auto_joined": max(statistics.median(run["joined"] for run in results[load]["auto"]["runs"]) for load, *_ in LOADS),
+        "joined_different": max(own["different"] for own in results["costly"].values()),
+        "coalescing_failed": bad,
     }  # fmt: skip
 
 
-async def joined_beside(bench, opened, asked, name, mode, key):
-    """Two gateways before vLLM, one that joins and one that does not, each with half of its places and of the clients.
-
-    Returns what was measured, and how many requests failed.
-    """
-    with (
-        bench.gateway(f"join-{name}-{mode}", max_in_flight=PLACES // 2, coalescing=mode) as joins,
-        bench.gateway(f"join-{name}-{mode}-off", max_in_flight=PLACES // 2, coalescing="off") as plain,
-    ):
-        slots = {"joins": Slot("joins", Target(joins.port, MODEL, key)), "plain": Slot("plain", Target(plain.port, MODEL, key))}
-        # A trial under the load that is measured.
-        warm = {name: Slot(slot.name, slot.target) for name, slot in slots.items()}
-        await side_by_side(opened, asked, WIDTH // 2, list(warm.values()), TRIAL if mode == "auto" else JOIN_SECONDS / 6, 2)
-        joined = joins.metric(JOINED)
-        await side_by_side(opened, asked, WIDTH // 2, list(slots.values()), JOIN_SECONDS, 2)
-        joined = joins.metric(JOINED) - joined
-    own = slots["joins"]
-    row = {
-        "rate": own.rate, "off": slots["plain"].rate, "joined": joined / max(1, len(own.replies)),
-        "p50": percentile([reply.seconds for reply in own.counted] or [0.0], 0.5),
-        "different": differences([answers(slots["plain"])], [answers(own)]),
-    }  # fmt: skip
-    if not row["off"]:
-        raise Failure(f"vLLM answered nothing in {JOIN_SECONDS} s that was not joined")
-    return row, sum(failed([reply for _, reply in slot.replies]) for slot in [*warm.values(), *slots.values()])
-
-
-async def joined_alone(bench, opened, costly, key):
-    """One gateway after another before the stand-in, which calculates nothing: a slow machine makes no difference to it.
+async def by_modes(bench, opened, server, load, asked, modes, key):
+    """One gateway after another, each with all clients.
 
     Returns for each mode what was measured, and how many requests failed.
     """
-    asked = [body(Target(costly.port, MODEL), prompt, SHORT) for prompt in questions(COSTLY)]
-    runs, texts, bad = {mode: [] for mode in MODES}, {mode: [] for mode in MODES}, 0
-    for turn, names in turns(bench.chosen, list(MODES)):
+    runs, texts, bad = {mode: [] for mode in modes}, {mode: [] for mode in modes}, 0
+    for turn, names in turns(bench.chosen, modes):
         for mode in names:
             # A fresh one each time, and so each time another trial.
-            with bench.gateway(f"join-costly-{mode}-{turn}", costly, coalescing=mode) as gateway:
+            with bench.gateway(f"join-{load.replace(' ', '-')}-{mode}-{turn}", server, coalescing=mode) as gateway:
                 target = Target(gateway.port, MODEL, key)
-                # Calls become larger one after another.
-                bad += failed(await ask_for(opened, target, asked, WIDTH, 3 if mode == "off" else TRIAL))
+                bad += failed(await ask_for(opened, target, asked, WIDTH, TRIAL if mode == "auto" else WARM))
                 joined = gateway.metric(JOINED)
                 replies, seconds = await closed_loop(opened, target, asked, WIDTH)
                 joined = gateway.metric(JOINED) - joined
             bad += failed(replies)
             texts[mode].append(dict(enumerate(reply.text for reply in replies)))
             runs[mode].append({
-                "rate": COSTLY / seconds, "p50": percentile([reply.seconds for reply in replies], 0.5),
-                "joined": joined / COSTLY,
+                "rate": len(asked) / seconds, "joined": joined / len(asked),
+                "p50": percentile([reply.seconds for reply in replies], 0.5),
             })  # fmt: skip
         said = ", ".join(f"{mode} {own[turn]['rate']:.1f}" for mode, own in runs.items())
-        print(f"  coalescing, costly, turn {turn + 1}: requests/s {said}", flush=True)
+        print(f"  coalescing, {load}, turn {turn + 1}: requests/s {said}", flush=True)
     for own in runs.values():
         for row, off in zip(own, runs["off"], strict=True):
             row["off"] = off["rate"]
-    return {
-        mode: {
-            "runs": own, "ratio": statistics.median(row["rate"] / row["off"] for row in own),
-            "different": differences(texts["off"], texts[mode]) or 0,
-        }
-        for mode, own in runs.items() if mode != "off"
-    }, bad  # fmt: skip
+    results = {mode: compared(own) | {"different": differences(texts["off"], texts[mode])} for mode, own in runs.items()}
+    return results, bad
+
+
+async def auto_beside(bench, opened, load, asked, key):
+    """A gateway that has found out whether to join, and one that never does, at the same time, each with half of the clients.
+
+    That is fair as long as it does not join: all that a joined call asks for takes one place, and so more of the engine.
+    Returns what was measured, and how many requests failed.
+    """
+    runs, bad = [], 0
+    for turn in range(bench.chosen.turns):
+        name = f"join-{load.replace(' ', '-')}-{turn}"
+        with (
+            bench.gateway(f"{name}-auto", max_in_flight=PLACES // 2, coalescing="auto") as auto,
+            bench.gateway(f"{name}-never", max_in_flight=PLACES // 2, coalescing="off") as never,
+        ):
+            own, other = (Slot(name, Target(gateway.port, MODEL, key)) for name, gateway in (("auto", auto), ("off", never)))
+            bad += failed(await ask_for(opened, own.target, asked, WIDTH, TRIAL))
+            joined = auto.metric(JOINED)
+            await side_by_side(opened, asked, WIDTH // 2, [own, other], BESIDE_SECONDS, 2)
+            joined = auto.metric(JOINED) - joined
+        bad += sum(failed([reply for _, reply in slot.replies]) for slot in (own, other))
+        if not own.counted or not other.counted:
+            raise Failure(f"vLLM answered nothing in {BESIDE_SECONDS} s")
+        runs.append({
+            "rate": own.rate, "off": other.rate, "joined": joined / len(own.replies),
+            "p50": percentile([reply.seconds for reply in own.counted], 0.5),
+            "different": differences([answers(other)], [answers(own)]) or 0,
+        })  # fmt: skip
+        print(f"  coalescing, {load}, turn {turn + 1}: requests/s auto {own.rate:.1f} beside off {other.rate:.1f}", flush=True)
+    return compared(runs) | {"different": statistics.fmean(row["different"] for row in runs)}, bad
+
+
+def compared(runs):
+    """Of rates to those without joining: the median over the turns."""
+    return {"runs": runs, "ratio": statistics.median(row["rate"] / row["off"] for row in runs)}
 
 
 def show_coalescing(results):
@@ -491,16 +484,18 @@ def show_coalescing(results):
     for load, modes in results.items():
         for mode, own in modes.items():
             middle = {what: statistics.median(run[what] for run in own["runs"]) for what in ("rate", "off", "p50", "joined")}
+            is_off = mode == "off"
             rows.append([
-                f"{load}, {mode}", number(middle["rate"]), number(middle["off"]), number(own["ratio"], 3),
-                " ".join(f"{run['rate'] / run['off']:.3f}" for run in own["runs"]), number(middle["p50"], 2),
-                f"{middle['joined']:.0%}", f"{own['different']:.1%}",
+                f"{load}, {mode}", number(middle["rate"]), "-" if is_off else number(middle["off"]),
+                "-" if is_off else " ".join(f"{run['rate'] / run['off']:.3f}" for run in own["runs"]),
+                number(middle["p50"], 2), f"{middle['joined']:.0%}", "-" if is_off else f"{own['different']:.1%}",
             ])  # fmt: skip
-    head = [f"{WIDTH} at a time", "req/s", "off req/s", "ratio", "in each turn", "p50 s", "joined", "other text"]
+    head = [f"{WIDTH} at a time", "req/s", "off req/s", "ratio in each turn", "p50 s", "joined", "other text"]
     print("\n" + table(head, rows))
     print(
-        "tokens: of vLLM, beside a gateway at the same time that never joins, each with half of the clients. costly: a "
-        "stand-in that takes one call at a time, 20 ms each, whatever the number of its prompts, one mode after another."
+        "off, on: of vLLM one after another, so that what the machine's neighbours take is in it. auto: of vLLM, beside a "
+        "gateway at the same time that never joins, each with half of the clients. costly: a stand-in that takes one call at a time, "
+        "20 ms each, whatever the number of its prompts, one mode after another; it calculates nothing."
     )
 
 
