@@ -261,27 +261,6 @@ async def interleave(opened, bodies, width, targets, seconds, rise):
     return clients
 
 
-async def side_by_side(opened, bodies, width, slots, seconds, rise):
-    """Several loads at the same time, each of so many clients, that ask what their slot says.
-
-    rise: seconds in which the clients begin, one after another; what is measured begins after twice as much.
-    """
-    start = time.monotonic() + 2 * rise
-
-    async def client(place, slot, rest):
-        await asyncio.sleep(rise * place / width)
-        while time.monotonic() < slot.end:
-            number, asked = next(rest)
-            slot.replies.append((number, await ask(opened, slot.target, asked)))
-
-    clients = []
-    for slot in slots:
-        slot.start, slot.end = start, start + seconds
-        rest = itertools.cycle(enumerate(bodies))
-        clients += [client(place, slot, rest) for place in range(width)]
-    await asyncio.gather(*clients)
-
-
 async def counters(port, *names):
     """What a vLLM has counted since it began, by the names of its metrics without their beginning."""
     # A connection for each look: a kept one may end just when it is used again.

@@ -15,8 +15,7 @@ import openai
 
 from harness import machine
 from harness.completions import (
-    Slot, Target, alternate, ask_for, body, closed_loop, counters, interleave, open_loop, session, side_by_side,
-    watching,
+    Slot, Target, alternate, ask_for, body, closed_loop, counters, interleave, open_loop, session, watching,
 )  # fmt: skip
 from harness.figures import number, percentile, table, write_json
 from harness.processes import Failure, cpu_seconds
@@ -62,7 +61,6 @@ BARS = {
     "sharing_failed": ("requests that failed", "at most", 0),
     "auto_8 tokens": ("times the goodput without coalescing: auto, 8 tokens of vLLM", "at least", 0.97),
     "auto_1 token": ("times the goodput without coalescing: auto, 1 token of vLLM", "at least", 0.97),
-    "auto_joined": ("of the requests of auto to vLLM, the part that was joined and so had more of the engine", "at most", 0.01),
     "auto_costly": ("times the goodput without coalescing: auto, 20 ms for each call", "at least", 1.5),
     "joined_different": ("of the answers to joined requests, the part that is not as alone, 20 ms for each call", "at most", 0),
     "coalescing_failed": ("requests that failed", "at most", 0),
@@ -382,49 +380,44 @@ def show_sharing(results):
 
 MODES = ("off", "on", "auto")
 JOINED = "martlet_gateway_joined_requests_total"
-# Of vLLM: name, tokens of an answer, requests.
-LOADS = (("8 tokens", 8, 512), ("1 token", 1, 1_024))
-# Requests to the stand-in; of any server at the same time.
-COSTLY, WIDTH = 512, 256
-# Seconds before something is measured, and in which a gateway that joins where it wins is measured beside another.
-WARM, BESIDE_SECONDS = 3, 30
+# Name, tokens of an answer, requests.
+LOADS = (("8 tokens", 8, 512), ("1 token", 1, 1_024), ("costly", 8, 512))
+# Requests at the same time.
+WIDTH = 256
+# Seconds of load before something is measured without joining.
+WARM = 3
 
 
 async def coalescing(bench):
     """Requests that wait, joined never, always, or where it wins."""
     results, bad = {}, 0
     key = bench.martlet.key("coalescing", *LIMITS)
-    async with session() as opened:
-        for load, tokens, count in LOADS:
-            asked = [body(Target(bench.engine.port, MODEL), prompt, tokens) for prompt in questions(count)]
-            results[load], failures = await by_modes(bench, opened, bench.engine, load, asked, ["off", "on"], key)
-            own, more = await auto_beside(bench, opened, load, asked, key)
-            results[load] |= {"auto": own}
-            bad += failures + more
-        with CostlyServer(bench.martlet.servers.folder) as costly:
-            asked = [body(Target(costly.port, MODEL), prompt, SHORT) for prompt in questions(COSTLY)]
-            results["costly"], failures = await by_modes(bench, opened, costly, "costly", asked, list(MODES), key)
-            bad += failures
+    with CostlyServer(bench.martlet.servers.folder) as costly:
+        async with session() as opened:
+            for load, tokens, count in LOADS:
+                server = costly if load == "costly" else bench.engine
+                asked = [body(Target(server.port, MODEL), prompt, tokens) for prompt in questions(count)]
+                results[load], failures = await by_modes(bench, opened, server, load, asked, key)
+                bad += failures
     bench.results["coalescing"] = results
     bench.values |= {f"auto_{load}": own["auto"]["ratio"] for load, own in results.items()} | {
-        "auto_joined": max(statistics.median(run["joined"] for run in results[load]["auto"]["runs"]) for load, *_ in LOADS),
-        "joined_different": max(own["different"] for own in results["costly"].values()),
-        "coalescing_failed": bad,
+        "joined_different": max(own["different"] for own in results["costly"].values()), "coalescing_failed": bad,
     }  # fmt: skip
 
 
-async def by_modes(bench, opened, server, load, asked, modes, key):
-    """One gateway after another, each with all clients.
+async def by_modes(bench, opened, server, load, asked, key):
+    """One gateway after another, each in its mode with all clients.
 
     Returns for each mode what was measured, and how many requests failed.
     """
-    runs, texts, bad = {mode: [] for mode in modes}, {mode: [] for mode in modes}, 0
-    for turn, names in turns(bench.chosen, modes):
+    runs, texts, bad = {mode: [] for mode in MODES}, {mode: [] for mode in MODES}, 0
+    for turn, names in turns(bench.chosen, list(MODES)):
         for mode in names:
             # A fresh one each time, and so each time another trial.
-            with bench.gateway(f"join-{load.replace(' ', '-')}-{mode}-{turn}", server, coalescing=mode) as gateway:
+            with bench.gateway(f"coalescing-{load.replace(' ', '-')}-{mode}-{turn}", server, coalescing=mode) as gateway:
                 target = Target(gateway.port, MODEL, key)
-                bad += failed(await ask_for(opened, target, asked, WIDTH, TRIAL if mode == "auto" else WARM))
+                # Joined calls grow one after another.
+                bad += failed(await ask_for(opened, target, asked, WIDTH, WARM if mode == "off" else TRIAL))
                 joined = gateway.metric(JOINED)
                 replies, seconds = await closed_loop(opened, target, asked, WIDTH)
                 joined = gateway.metric(JOINED) - joined
@@ -436,46 +429,17 @@ async def by_modes(bench, opened, server, load, asked, modes, key):
             })  # fmt: skip
         said = ", ".join(f"{mode} {own[turn]['rate']:.1f}" for mode, own in runs.items())
         print(f"  coalescing, {load}, turn {turn + 1}: requests/s {said}", flush=True)
-    for own in runs.values():
+    for mode, own in runs.items():
         for row, off in zip(own, runs["off"], strict=True):
-            row["off"] = off["rate"]
-    results = {mode: compared(own) | {"different": differences(texts["off"], texts[mode])} for mode, own in runs.items()}
-    return results, bad
-
-
-async def auto_beside(bench, opened, load, asked, key):
-    """A gateway that has found out whether to join, and one that never does, at the same time, each with half of the clients.
-
-    That is fair as long as it does not join: all that a joined call asks for takes one place, and so more of the engine.
-    Returns what was measured, and how many requests failed.
-    """
-    runs, bad = [], 0
-    for turn in range(bench.chosen.turns):
-        name = f"join-{load.replace(' ', '-')}-{turn}"
-        with (
-            bench.gateway(f"{name}-auto", max_in_flight=PLACES // 2, coalescing="auto") as auto,
-            bench.gateway(f"{name}-never", max_in_flight=PLACES // 2, coalescing="off") as never,
-        ):
-            own, other = (Slot(name, Target(gateway.port, MODEL, key)) for name, gateway in (("auto", auto), ("off", never)))
-            bad += failed(await ask_for(opened, own.target, asked, WIDTH, TRIAL))
-            joined = auto.metric(JOINED)
-            await side_by_side(opened, asked, WIDTH // 2, [own, other], BESIDE_SECONDS, 2)
-            joined = auto.metric(JOINED) - joined
-        bad += sum(failed([reply for _, reply in slot.replies]) for slot in (own, other))
-        if not own.counted or not other.counted:
-            raise Failure(f"vLLM answered nothing in {BESIDE_SECONDS} s")
-        runs.append({
-            "rate": own.rate, "off": other.rate, "joined": joined / len(own.replies),
-            "p50": percentile([reply.seconds for reply in own.counted], 0.5),
-            "different": differences([answers(other)], [answers(own)]) or 0,
-        })  # fmt: skip
-        print(f"  coalescing, {load}, turn {turn + 1}: requests/s auto {own.rate:.1f} beside off {other.rate:.1f}", flush=True)
-    return compared(runs) | {"different": statistics.fmean(row["different"] for row in runs)}, bad
-
-
-def compared(runs):
-    """Of rates to those without joining: the median over the turns."""
-    return {"runs": runs, "ratio": statistics.median(row["rate"] / row["off"] for row in runs)}
+            # Where `auto` has joined nothing it is `off` itself, whatever the machine's neighbours did in between.
+            row["ratio"] = 1.0 if mode == "auto" and row["joined"] == 0 else row["rate"] / off["rate"]
+    return {
+        mode: {
+            "runs": own, "ratio": statistics.median(row["ratio"] for row in own),
+            "different": differences(texts["off"], texts[mode]),
+        }
+        for mode, own in runs.items()
+    }, bad  # fmt: skip
 
 
 def show_coalescing(results):
@@ -483,19 +447,16 @@ def show_coalescing(results):
     rows = []
     for load, modes in results.items():
         for mode, own in modes.items():
-            middle = {what: statistics.median(run[what] for run in own["runs"]) for what in ("rate", "off", "p50", "joined")}
-            is_off = mode == "off"
+            middle = {what: statistics.median(run[what] for run in own["runs"]) for what in ("rate", "p50", "joined")}
             rows.append([
-                f"{load}, {mode}", number(middle["rate"]), "-" if is_off else number(middle["off"]),
-                "-" if is_off else " ".join(f"{run['rate'] / run['off']:.3f}" for run in own["runs"]),
-                number(middle["p50"], 2), f"{middle['joined']:.0%}", "-" if is_off else f"{own['different']:.1%}",
+                f"{load}, {mode}", number(middle["rate"]), number(own["ratio"], 3), number(middle["p50"], 2),
+                f"{middle['joined']:.0%}", "-" if mode == "off" else f"{own['different']:.1%}",
             ])  # fmt: skip
-    head = [f"{WIDTH} at a time", "req/s", "off req/s", "ratio in each turn", "p50 s", "joined", "other text"]
-    print("\n" + table(head, rows))
+    print("\n" + table([f"{WIDTH} at a time", "req/s", "to off", "p50 s", "joined", "other text"], rows))
     print(
-        "off, on: of vLLM one after another, so that what the machine's neighbours take is in it. auto: of vLLM, beside a "
-        "gateway at the same time that never joins, each with half of the clients. costly: a stand-in that takes one call at a time, "
-        "20 ms each, whatever the number of its prompts, one mode after another; it calculates nothing."
+        "One mode after another: what the machine's neighbours take is in the requests/s of vLLM. auto is as off, 1, in turns in "
+        "which it joined nothing. costly: a stand-in that takes one call at a time, 20 ms each, whatever the number of its "
+        "prompts; it calculates nothing."
     )
 
 
