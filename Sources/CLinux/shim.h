@@ -5,12 +5,38 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <spawn.h>
+#include <stdint.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
 static inline int martlet_eventfd(void) {
     return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+}
+
+static inline int martlet_epoll(void) {
+    return epoll_create1(EPOLL_CLOEXEC);
+}
+
+/* The number stands for the socket where that has something to read, or has ended. */
+static inline int martlet_epoll_add(int epoll, int socket, uint64_t number) {
+    struct epoll_event event = {.events = EPOLLIN, .data = {.u64 = number}};
+    return epoll_ctl(epoll, EPOLL_CTL_ADD, socket, &event);
+}
+
+static inline int martlet_epoll_remove(int epoll, int socket) {
+    return epoll_ctl(epoll, EPOLL_CTL_DEL, socket, NULL);
+}
+
+#define MARTLET_EPOLL_MOST 256
+
+/* The numbers of those, MARTLET_EPOLL_MOST at most; waits for nothing. */
+static inline int martlet_epoll_ready(int epoll, uint64_t *numbers) {
+    struct epoll_event events[MARTLET_EPOLL_MOST];
+    int count = epoll_wait(epoll, events, MARTLET_EPOLL_MOST, 0);
+    for (int index = 0; index < count; index++) numbers[index] = events[index].data.u64;
+    return count;
 }
 
 /* prctl is variadic, which Swift cannot call. The kernel keeps 15 bytes of the name. */

@@ -40,6 +40,9 @@ package struct GatewayLimits: Sendable {
     /// Bytes of an answer that the kernel keeps on the way to a client that takes none; by itself it would let several
     /// megabytes pile up on each connection.
     package var socketBuffer = SocketOptionValue(256 << 10)
+    /// Requests in hand of an event loop from which on it reads all its streams together, once a millisecond: with fewer, a
+    /// token would wait longer for nothing.
+    package var readsTogether = 128
     /// Of one model version: requests that wait for a place, all keys together.
     package var queued = 2_000
     /// Of one model version: requests of one key that wait.

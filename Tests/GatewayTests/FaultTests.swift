@@ -9,7 +9,7 @@ import Testing
 /// Clients and model servers that go, stall or fail.
 @Suite(.timeLimit(.minutes(5))) struct FaultTests {
     /// What is left of a request is ended at the model server when its client goes.
-    private enum Moment: CaseIterable, Sendable {
+    enum Moment: CaseIterable, Sendable {
         case beforeHeaders
         case betweenChunks
         case atTheLastChunk
@@ -17,7 +17,7 @@ import Testing
 
     /// Nothing else would end it: the model server says no more, and no time is over.
     @Test(arguments: Moment.allCases)
-    private func aClientThatGoesEndsItsRequestAtOnce(_ moment: Moment) async throws {
+    func aClientThatGoesEndsItsRequestAtOnce(_ moment: Moment) async throws {
         let arrived = Signal()
         let ended = Signal()
         try await ScriptedUpstream.with { peer in

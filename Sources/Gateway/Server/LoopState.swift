@@ -10,6 +10,7 @@ final class LoopState {
     /// Unlike the other loops'.
     let number: UInt64
     let lookout: Lookout
+    let streams: StreamReader
     /// Calls under way whose answer others may share.
     var jointCalls: [Question: JointCall] = [:]
     /// Connections to replicas that are open and free, by the replica's number.
@@ -29,6 +30,7 @@ final class LoopState {
         self.core = core
         self.loop = loop
         lookout = Lookout(loop)
+        streams = StreamReader(loop)
         number = random.next()
     }
 

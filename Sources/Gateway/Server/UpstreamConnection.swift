@@ -24,7 +24,9 @@ final class UpstreamConnection: ChannelInboundHandler {
     private var phase = Phase.idle
     private var received = ByteBuffer()
     private var isPaused = false
-    private var socket: CInt = -1
+    /// Its place with the streams that are read together; nil as long as the channel reads.
+    private var place: Int?
+    private(set) var socket: CInt = -1
     private var context: ChannelHandlerContext?
     let replica: Replica
     private(set) var idleSince = NIODeadline.now()
@@ -61,6 +63,7 @@ final class UpstreamConnection: ChannelInboundHandler {
 
     func close() {
         phase = .closed
+        leaveStreams(readsOn: false)
         context?.close(promise: nil)
     }
 
@@ -68,6 +71,7 @@ final class UpstreamConnection: ChannelInboundHandler {
     func pause() {
         guard !isPaused else { return }
         isPaused = true
+        leaveStreams(readsOn: false)
         loop.lookout.forget(socket)
         try? context?.channel.syncOptions?.setOption(.autoRead, value: false)
     }
@@ -89,7 +93,22 @@ final class UpstreamConnection: ChannelInboundHandler {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        let buffer = unwrapInboundIn(data)
+        receive(unwrapInboundIn(data))
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        receiver?.flush()
+        loop.lookout.saw()
+        joinStreams()
+    }
+
+    /// What came of a stream that is read together with others.
+    func take(_ buffer: ByteBuffer) {
+        receive(buffer)
+        receiver?.flush()
+    }
+
+    private func receive(_ buffer: ByteBuffer) {
         received.receive(buffer)
         do {
             try read()
@@ -98,14 +117,27 @@ final class UpstreamConnection: ChannelInboundHandler {
         }
     }
 
-    func channelReadComplete(context: ChannelHandlerContext) {
-        receiver?.flush()
-        loop.lookout.saw()
+    /// An answer that comes in pieces is read together with others where there are many.
+    private func joinStreams() {
+        guard place == nil, !isPaused, loop.lookout.requests >= loop.core.configuration.limits.readsTogether,
+            case .chunks = phase
+        else { return }
+        place = loop.streams.add(self, socket)
+        if place != nil { try? context?.channel.syncOptions?.setOption(.autoRead, value: false) }
+    }
+
+    /// - Parameter readsOn: whether the channel reads instead.
+    func leaveStreams(readsOn: Bool, isClosed: Bool = false) {
+        guard let place else { return }
+        self.place = nil
+        loop.streams.remove(place, isClosed ? nil : socket)
+        if readsOn { try? context?.channel.syncOptions?.setOption(.autoRead, value: true) }
     }
 
     func channelInactive(context: ChannelHandlerContext) {
         let phase = phase
         self.phase = .closed
+        leaveStreams(readsOn: false, isClosed: true)
         loop.lookout.forget(socket)
         loop.forget(self)
         guard let receiver else { return }
@@ -229,6 +261,7 @@ final class UpstreamConnection: ChannelInboundHandler {
         let receiver = receiver
         self.receiver = nil
         resume()
+        leaveStreams(readsOn: true)
         loop.lookout.forget(socket)
         if case .closed = phase { return }
         if head.keepsAlive, received.readableBytes == 0 {

@@ -5,6 +5,9 @@ import NIOCore
 
 /// A gateway of a test's own, in this process.
 enum TestGateway {
+    /// `GatewayLimits.readsTogether`; nil for what it is by itself.
+    @TaskLocal static var readsTogether: Int?
+
     static func with<Result: Sendable>(
         upstreams: [Int], maximumInFlight: Int = 8, _ change: (inout GatewayConfiguration) -> Void = { _ in },
         _ body: (Gateway) async throws -> Result
@@ -12,6 +15,7 @@ enum TestGateway {
         // Two loops, so that what they share is shared.
         var configuration = GatewayConfiguration(threads: 2)
         configuration.requiresKeys = false
+        if let readsTogether { configuration.limits.readsTogether = readsTogether }
         change(&configuration)
         let gateway = try await Gateway.start(
             configuration, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })

@@ -1,0 +1,111 @@
+import NIOCore
+import TestPeers
+import Testing
+
+@testable import Gateway
+
+/// Streams that an event loop reads together.
+@Suite(.timeLimit(.minutes(5))) struct StreamReaderTests {
+    enum Trap: CaseIterable, Sendable {
+        case clientGoesBetweenChunks
+        case clientGoesAtTheLastChunk
+        case slowReader
+        case manySlowReaders
+        case slowReaderWithoutEnd
+        case readerThatTakesNothing
+        case clientGoesWithoutHavingRead
+        case modelServerDiesBetweenEvents
+        case modelServerDiesInAnEvent
+        case answerIsCut
+        case silence
+        case streamsOfOneKey
+        case streamsOfOneKeyThatBreak
+    }
+
+    /// As where each is read by itself, from the first one on.
+    @Test(arguments: Trap.allCases) func trapsAreTheSame(_ trap: Trap) async throws {
+        try await TestGateway.$readsTogether.withValue(0) {
+            switch trap {
+            case .clientGoesBetweenChunks:
+                try await FaultTests().aClientThatGoesEndsItsRequestAtOnce(.betweenChunks)
+            case .clientGoesAtTheLastChunk:
+                try await FaultTests().aClientThatGoesEndsItsRequestAtOnce(.atTheLastChunk)
+            case .slowReader: try await FaultTests().aSlowReaderHoldsBackItsOwnStreamOnly()
+            case .manySlowReaders: try await StreamTests().manySlowReadersOfSmallPiecesGetAllInOrder()
+            case .slowReaderWithoutEnd: try await StreamTests().aSlowReaderHasNoMoreTimeThanOthers()
+            case .readerThatTakesNothing: try await FaultTests().whoTakesNothingOfAStreamLosesIt()
+            case .clientGoesWithoutHavingRead:
+                try await StreamTests().aClientThatGoesWithoutHavingReadEndsItsRequest()
+            case .modelServerDiesBetweenEvents:
+                try await FaultTests().aModelServerThatDiesInItsStreamIsToldByAnEvent("")
+            case .modelServerDiesInAnEvent:
+                try await FaultTests().aModelServerThatDiesInItsStreamIsToldByAnEvent(
+                    "18\r\ndata: {\"id\":\"1\",\"choices\r\n")
+            case .answerIsCut: try await FaultTests().anAnswerThatIsCutIsNoWholeAnswer()
+            case .silence: try await FaultTests().silenceIsBounded()
+            case .streamsOfOneKey: try await StreamTests().aKeysRequestRunsUntilItsStreamHasEnded(.whole)
+            case .streamsOfOneKeyThatBreak:
+                try await StreamTests().aKeysRequestRunsUntilItsStreamHasEnded(.modelServerDies)
+            }
+        }
+    }
+
+    /// More at the same time than are read apart, twice on the same connections, and something short in between.
+    @Test func manyStreamsAreWholeAndTheirConnectionsUsedAgain() async throws {
+        let streams = GatewayLimits().readsTogether + 72
+        let pieces = 30
+        let connections = Progress()
+        let begun = Progress()
+        try await ScriptedUpstream.with { peer in
+            connections.add()
+            while true {
+                let (_, body) = try await peer.readRequest()
+                guard body.contains(#""stream":true"#) else {
+                    try await peer.answer(TestGateway.answer)
+                    continue
+                }
+                let name = String(body.split(separator: "stream-")[1].prefix { $0 != "\"" })
+                try await peer.beginEvents()
+                begun.add()
+                // None ends before all have begun.
+                while begun.count % streams != 0 { try await Task.sleep(for: .milliseconds(5)) }
+                for number in 0..<pieces {
+                    try await peer.sendEvent(TestGateway.event("\(name)-\(number)"))
+                    try await Task.sleep(for: .milliseconds(2))
+                }
+                try await peer.send("0\r\n\r\n")
+            }
+        } _: { upstream in
+            try await TestGateway.with(upstreams: [upstream.port], maximumInFlight: streams) {
+                $0.threads = 1
+                // Kept from one round to the next, however slow the machine is.
+                $0.timeouts.upstreamIdle = .seconds(60)
+            } _: { gateway in
+                for _ in 0..<2 {
+                    try await withThrowingTaskGroup(of: Void.self) { group in
+                        for stream in 0..<streams {
+                            group.addTask {
+                                let body =
+                                    #"{"model":"m","stream":true,"messages":[{"role":"user","content":"stream-\#(stream)"}]}"#
+                                try await WirePeer.connect(port: gateway.port) { client in
+                                    try await client.send(TestGateway.request(body))
+                                    let text = try await client.read(until: "\r\n0\r\n\r\n")
+                                    let found = text.ranges(of: "\"content\":\"\(stream)-")
+                                    #expect(found.count == pieces)
+                                    let numbers = found.map { text[$0.upperBound...].prefix { $0.isNumber } }
+                                    #expect(numbers == (0..<pieces).map { "\($0)" })
+                                }
+                            }
+                        }
+                        try await group.waitForAll()
+                    }
+                    try await WirePeer.connect(port: gateway.port) { client in
+                        try await client.send(TestGateway.request())
+                        #expect(try await client.readResponse().body == TestGateway.answer)
+                    }
+                }
+                #expect(connections.count == streams)
+            }
+        }
+    }
+}
