@@ -77,16 +77,17 @@ class Engine(ModelServer):
     # One that compiles takes two minutes by itself.
     patience = 600
 
-    def __init__(self, folder, model, cores=None):
+    def __init__(self, folder, model, cores=None, dtype="bfloat16"):
         super().__init__(folder)
         self.model = model
+        self.dtype = dtype
         self.cores = cores or engine_cores()
 
     def command(self):
         # The command that vLLM brings does not find its own package in the build for CPUs.
         words = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", self.model]
         words += ["--served-model-name", MODEL, "--host", "127.0.0.1", "--port", self.port]
-        words += ["--dtype", "bfloat16", "--max-model-len", 1_024, "--max-num-seqs", PLACES, "--enforce-eager"]
+        words += ["--dtype", self.dtype, "--max-model-len", 1_024, "--max-num-seqs", PLACES, "--enforce-eager"]
         # Whoever asks the same for the second time must not have it easier.
         return [*words, "--no-enable-prefix-caching", "--no-enable-log-requests"]
 

@@ -671,7 +671,8 @@ def main():
     with Servers(chosen.program, ["redis", "postgresql", "seaweedfs"]) as servers:
         martlet = Martlet(chosen.program, servers)
         martlet.prepare()
-        with Engine(servers.folder, chosen.model, chosen.engine_cores) as engine:
+        # Some processors do not calculate an answer to the same last bit of 16 beside others as alone.
+        with Engine(servers.folder, chosen.model, chosen.engine_cores, dtype="float32") as engine:
             with Gateway(martlet, "clients", [Replica(engine)]) as gateway:
                 trial = Trial(gateway, engine, chosen.model)
                 passed = [attempt(name, trial) for name in chosen.checks or CHECKS]
