@@ -29,7 +29,7 @@ static inline int martlet_epoll_remove(int epoll, int socket) {
     return epoll_ctl(epoll, EPOLL_CTL_DEL, socket, NULL);
 }
 
-#define MARTLET_EPOLL_MOST 256
+#define MARTLET_EPOLL_MOST 32
 
 /* The numbers of those, MARTLET_EPOLL_MOST at most; waits for nothing. */
 static inline int martlet_epoll_ready(int epoll, uint64_t *numbers) {

@@ -40,8 +40,8 @@ package struct GatewayLimits: Sendable {
     /// Bytes of an answer that the kernel keeps on the way to a client that takes none; by itself it would let several
     /// megabytes pile up on each connection.
     package var socketBuffer = SocketOptionValue(256 << 10)
-    /// Requests in hand of an event loop from which on it reads all its streams together, once a millisecond: with fewer, a
-    /// token would wait longer for nothing.
+    /// Answers in pieces, of one event loop, from which on it reads them all together, once a millisecond: with fewer, a token
+    /// would wait longer for nothing.
     package var readsTogether = 128
     /// Of one model version: requests that wait for a place, all keys together.
     package var queued = 2_000

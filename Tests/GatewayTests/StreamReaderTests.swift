@@ -41,7 +41,9 @@ import Testing
             case .modelServerDiesInAnEvent:
                 try await FaultTests().aModelServerThatDiesInItsStreamIsToldByAnEvent(
                     "18\r\ndata: {\"id\":\"1\",\"choices\r\n")
-            case .answerIsCut: try await FaultTests().anAnswerThatIsCutIsNoWholeAnswer()
+            case .answerIsCut:
+                try await FaultTests().anAnswerThatIsCutIsNoWholeAnswer(
+                    "transfer-encoding: chunked\r\n\r\n8\r\n")
             case .silence: try await FaultTests().silenceIsBounded()
             case .streamsOfOneKey: try await StreamTests().aKeysRequestRunsUntilItsStreamHasEnded(.whole)
             case .streamsOfOneKeyThatBreak:
@@ -50,9 +52,10 @@ import Testing
         }
     }
 
-    /// More at the same time than are read apart, twice on the same connections, and something short in between.
+    /// More at the same time than are read apart, and than are asked for at a time, twice on the same connections, and
+    /// something short in between.
     @Test func manyStreamsAreWholeAndTheirConnectionsUsedAgain() async throws {
-        let streams = GatewayLimits().readsTogether + 72
+        let streams = max(GatewayLimits().readsTogether, StreamReader.namedAtOnce) + 72
         let pieces = 30
         let connections = Progress()
         let begun = Progress()
@@ -107,5 +110,105 @@ import Testing
                 #expect(connections.count == streams)
             }
         }
+    }
+
+    /// Also while there is always more of them than the loop can read.
+    @Test func streamsWithoutAPauseLeaveTheLoopToOthers() async throws {
+        let streams = 24
+        let begun = Progress()
+        let answered = Progress()
+        let tooLate = Progress()
+        let words = String(repeating: "word ", count: 200)
+        let events = String(repeating: Self.chunk("data: \(TestGateway.event(words))\n\n"), count: 20)
+        try await ScriptedUpstream.with { peer in
+            let (_, body) = try await peer.readRequest()
+            guard body.contains(#""stream":true"#) else { return try await peer.answer(TestGateway.answer) }
+            try await peer.beginEvents()
+            begun.add()
+            let end = ContinuousClock.now + .seconds(30)
+            while answered.count == 0 {
+                try await peer.sendThrough(events)
+                guard ContinuousClock.now < end else {
+                    tooLate.add()
+                    break
+                }
+            }
+            try await peer.send("0\r\n\r\n")
+        } _: { upstream in
+            try await TestGateway.with(upstreams: [upstream.port], maximumInFlight: streams + 1) {
+                $0.threads = 1
+                $0.limits.readsTogether = 0
+            } _: { gateway in
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    for _ in 0..<streams {
+                        group.addTask {
+                            try await WirePeer.connect(port: gateway.port) { client in
+                                try await client.send(
+                                    TestGateway.request(TestGateway.stream, fields: "Connection: close\r\n"))
+                                #expect(try await client.countToEnd() > events.utf8.count)
+                            }
+                        }
+                    }
+                    group.addTask {
+                        while begun.count < streams { try await Task.sleep(for: .milliseconds(5)) }
+                        try await WirePeer.connect(port: gateway.port) { client in
+                            try await client.send(TestGateway.request())
+                            #expect(try await client.readResponse().body == TestGateway.answer)
+                            answered.add()
+                        }
+                    }
+                    try await group.waitForAll()
+                }
+                #expect(tooLate.count == 0)
+            }
+        }
+    }
+
+    /// Those that go on when most have ended are read apart again, and are whole.
+    @Test func streamsThatAreLeftGoOn() async throws {
+        let streams = 8
+        let begun = Progress()
+        let ended = Progress()
+        try await ScriptedUpstream.with { peer in
+            let (_, body) = try await peer.readRequest()
+            try await peer.beginEvents()
+            begun.add()
+            while begun.count < streams { try await Task.sleep(for: .milliseconds(5)) }
+            try await peer.sendEvent(TestGateway.event("first"))
+            if body.contains("the last") {
+                while ended.count < streams - 1 { try await Task.sleep(for: .milliseconds(5)) }
+                for number in 0..<50 {
+                    try await peer.sendEvent(TestGateway.event("after-\(number)"))
+                    try await Task.sleep(for: .milliseconds(2))
+                }
+            }
+            try await peer.send("0\r\n\r\n")
+        } _: { upstream in
+            try await TestGateway.with(upstreams: [upstream.port], maximumInFlight: streams) {
+                $0.threads = 1
+                $0.limits.readsTogether = 4
+            } _: { gateway in
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    for stream in 0..<streams {
+                        group.addTask {
+                            let name = stream == 0 ? "the last" : "another"
+                            let body =
+                                #"{"model":"m","stream":true,"messages":[{"role":"user","content":"\#(name)"}]}"#
+                            try await WirePeer.connect(port: gateway.port) { client in
+                                try await client.send(TestGateway.request(body))
+                                let text = try await client.read(until: "\r\n0\r\n\r\n")
+                                ended.add()
+                                #expect(text.ranges(of: "\"after-").count == (stream == 0 ? 50 : 0))
+                            }
+                        }
+                    }
+                    try await group.waitForAll()
+                }
+            }
+        }
+    }
+
+    private static func chunk(_ text: String) -> String {
+        String(text.utf8.count, radix: 16) + "\r\n\(text)\r\n"
     }
 }

@@ -30,7 +30,7 @@ final class LoopState {
         self.core = core
         self.loop = loop
         lookout = Lookout(loop)
-        streams = StreamReader(loop)
+        streams = StreamReader(loop, from: core.configuration.limits.readsTogether)
         number = random.next()
     }
 

@@ -9,25 +9,40 @@ import NIOCore
 /// takes in all (`GatewayLimits.readsTogether`).
 final class StreamReader {
     private static let interval = TimeAmount.milliseconds(1)
+    /// After a look, at least: as long as something is due at once, the loop asks none of its channels what has come.
+    private static let rest = TimeAmount.microseconds(100)
+    /// No look goes on for longer.
+    private static let longest = TimeAmount.milliseconds(5)
     /// Bytes of a stream that are read at a time.
     private static let capacity = 16_384
 
+    /// So many streams that have something the system names at a time.
+    static let namedAtOnce = Int(MARTLET_EPOLL_MOST)
+
+    /// Answers in hand that come in pieces, whoever reads them.
+    var answers = 0
+    /// Whether they are so many that they should be read together.
+    var hasMany: Bool { answers >= most }
     private let loop: any EventLoop
+    /// Answers in pieces from which on they are read together; with less than half as many, no longer.
+    private let most: Int
     /// -1 before the first stream.
     private var epoll: CInt = -1
     private var connections: [UpstreamConnection?] = []
     /// Places in it that are free.
     private var free: [Int] = []
-    private var ready = [UInt64](repeating: 0, count: Int(MARTLET_EPOLL_MOST))
-    /// What is read, unless somebody keeps it.
-    private var buffer = ByteBuffer()
+    private var ready = [UInt64](repeating: 0, count: StreamReader.namedAtOnce)
+    /// What is read. Those who get it get a copy: kept, a few bytes take no more memory than they need.
+    private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: StreamReader.capacity, alignment: 16)
     private var isScheduled = false
 
-    init(_ loop: any EventLoop) {
+    init(_ loop: any EventLoop, from most: Int) {
         self.loop = loop
+        self.most = most
     }
 
     deinit {
+        buffer.deallocate()
         if epoll >= 0 { Glibc.close(epoll) }
     }
 
@@ -61,8 +76,9 @@ final class StreamReader {
     private func look() {
         let began = NIODeadline.now()
         isScheduled = false
-        // Once for each stream, or nearly: all else on the loop waits.
-        for _ in 0...connections.count / ready.count {
+        // Once for each stream, or nearly, and not for long: all else on the loop waits. Those that are left come first the
+        // next time, as the system puts those that it has named behind them.
+        for _ in 0...connections.count / ready.count where .now() < began + Self.longest {
             let count = Int(ready.withUnsafeMutableBufferPointer { martlet_epoll_ready(epoll, $0.baseAddress) })
             guard count > 0 else { break }
             for index in 0..<count {
@@ -71,23 +87,20 @@ final class StreamReader {
             }
             guard count == ready.count else { break }
         }
-        buffer.clear()
-        schedule(max(began + Self.interval, .now()))
+        if answers < most / 2 {
+            for connection in connections { connection?.leaveStreams(readsOn: true) }
+        }
+        // After what the look has asked for: that the clients get what has come.
+        loop.assumeIsolated().execute { self.schedule(max(began + Self.interval, .now() + Self.rest)) }
     }
 
     private func read(_ connection: UpstreamConnection) {
-        buffer.clear(minimumCapacity: Self.capacity)
-        var isOver = false
-        buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: Self.capacity) { bytes in
-            let count = recv(connection.socket, bytes.baseAddress, Self.capacity, CInt(MSG_DONTWAIT))
-            isOver = count == 0 || count < 0 && errno != EAGAIN && errno != EINTR
-            return max(0, count)
-        }
-        if isOver {
+        let count = recv(connection.socket, buffer.baseAddress, buffer.count, CInt(MSG_DONTWAIT))
+        if count > 0 {
+            connection.take(ByteBuffer(bytes: UnsafeRawBufferPointer(rebasing: buffer[..<count])))
+        } else if count == 0 || errno != EAGAIN && errno != EINTR {
             // The channel sees it too, and closes.
             connection.leaveStreams(readsOn: true)
-        } else if buffer.readableBytes > 0 {
-            connection.take(buffer)
         }
     }
 }

@@ -26,6 +26,10 @@ final class UpstreamConnection: ChannelInboundHandler {
     private var isPaused = false
     /// Its place with the streams that are read together; nil as long as the channel reads.
     private var place: Int?
+    /// Whether the answer in hand comes in pieces.
+    private var isInPieces = false {
+        didSet { if isInPieces != oldValue { loop.streams.answers += isInPieces ? 1 : -1 } }
+    }
     private(set) var socket: CInt = -1
     private var context: ChannelHandlerContext?
     let replica: Replica
@@ -63,6 +67,7 @@ final class UpstreamConnection: ChannelInboundHandler {
 
     func close() {
         phase = .closed
+        isInPieces = false
         leaveStreams(readsOn: false)
         context?.close(promise: nil)
     }
@@ -119,11 +124,11 @@ final class UpstreamConnection: ChannelInboundHandler {
 
     /// An answer that comes in pieces is read together with others where there are many.
     private func joinStreams() {
-        guard place == nil, !isPaused, loop.lookout.requests >= loop.core.configuration.limits.readsTogether,
-            case .chunks = phase
-        else { return }
+        guard place == nil, !isPaused, isInPieces, loop.streams.hasMany else { return }
         place = loop.streams.add(self, socket)
-        if place != nil { try? context?.channel.syncOptions?.setOption(.autoRead, value: false) }
+        guard place != nil else { return }
+        loop.lookout.forget(socket)
+        try? context?.channel.syncOptions?.setOption(.autoRead, value: false)
     }
 
     /// - Parameter readsOn: whether the channel reads instead.
@@ -131,12 +136,15 @@ final class UpstreamConnection: ChannelInboundHandler {
         guard let place else { return }
         self.place = nil
         loop.streams.remove(place, isClosed ? nil : socket)
-        if readsOn { try? context?.channel.syncOptions?.setOption(.autoRead, value: true) }
+        guard readsOn else { return }
+        loop.lookout.expect(socket)
+        try? context?.channel.syncOptions?.setOption(.autoRead, value: true)
     }
 
     func channelInactive(context: ChannelHandlerContext) {
         let phase = phase
         self.phase = .closed
+        isInPieces = false
         leaveStreams(readsOn: false, isClosed: true)
         loop.lookout.forget(socket)
         loop.forget(self)
@@ -220,7 +228,9 @@ final class UpstreamConnection: ChannelInboundHandler {
         switch head.framing {
         case .length(0): finish()
         case .length(let count): phase = .content(left: count)
-        case .chunked: phase = .chunks(ChunkedDecoder())
+        case .chunked:
+            phase = .chunks(ChunkedDecoder())
+            isInPieces = true
         case .untilClose: phase = .untilClose
         }
         return true
@@ -244,6 +254,8 @@ final class UpstreamConnection: ChannelInboundHandler {
                 finish()
                 return
             case nil:
+                // Who got a part may have ended it.
+                if case .closed = phase { return }
                 // Whole, it is given back: the channel reads into it again.
                 if consumed == received.readableBytes {
                     received = ByteBuffer()
@@ -260,6 +272,7 @@ final class UpstreamConnection: ChannelInboundHandler {
     private func finish() {
         let receiver = receiver
         self.receiver = nil
+        isInPieces = false
         resume()
         leaveStreams(readsOn: true)
         loop.lookout.forget(socket)
