@@ -114,8 +114,9 @@ import Testing
 
     /// Also while there is always more of them than the loop can read.
     @Test func streamsWithoutAPauseLeaveTheLoopToOthers() async throws {
-        let streams = 24
+        let streams = 2 * StreamReader.namedAtOnce
         let begun = Progress()
+        let asked = Progress()
         let answered = Progress()
         let tooLate = Progress()
         let words = String(repeating: "word ", count: 200)
@@ -125,10 +126,11 @@ import Testing
             guard body.contains(#""stream":true"#) else { return try await peer.answer(TestGateway.answer) }
             try await peer.beginEvents()
             begun.add()
-            let end = ContinuousClock.now + .seconds(30)
+            var end: ContinuousClock.Instant?
             while answered.count == 0 {
                 try await peer.sendThrough(events)
-                guard ContinuousClock.now < end else {
+                if end == nil, asked.count > 0 { end = .now + .seconds(60) }
+                if let end, .now > end {
                     tooLate.add()
                     break
                 }
@@ -145,13 +147,15 @@ import Testing
                             try await WirePeer.connect(port: gateway.port) { client in
                                 try await client.send(
                                     TestGateway.request(TestGateway.stream, fields: "Connection: close\r\n"))
-                                #expect(try await client.countToEnd() > events.utf8.count)
+                                let (count, last) = try await client.lastToEnd(7)
+                                #expect(count > events.utf8.count && last == "\r\n0\r\n\r\n")
                             }
                         }
                     }
                     group.addTask {
                         while begun.count < streams { try await Task.sleep(for: .milliseconds(5)) }
                         try await WirePeer.connect(port: gateway.port) { client in
+                            asked.add()
                             try await client.send(TestGateway.request())
                             #expect(try await client.readResponse().body == TestGateway.answer)
                             answered.add()
@@ -167,16 +171,17 @@ import Testing
     /// Those that go on when most have ended are read apart again, and are whole.
     @Test func streamsThatAreLeftGoOn() async throws {
         let streams = 8
-        let begun = Progress()
-        let ended = Progress()
+        let together = Progress()
+        let apart = Progress()
         try await ScriptedUpstream.with { peer in
             let (_, body) = try await peer.readRequest()
             try await peer.beginEvents()
-            begun.add()
-            while begun.count < streams { try await Task.sleep(for: .milliseconds(5)) }
-            try await peer.sendEvent(TestGateway.event("first"))
-            if body.contains("the last") {
-                while ended.count < streams - 1 { try await Task.sleep(for: .milliseconds(5)) }
+            let isLast = body.contains("the last")
+            while (isLast ? apart : together).count == 0 {
+                try await peer.sendEvent(TestGateway.event("before"))
+                try await Task.sleep(for: .milliseconds(5))
+            }
+            if isLast {
                 for number in 0..<50 {
                     try await peer.sendEvent(TestGateway.event("after-\(number)"))
                     try await Task.sleep(for: .milliseconds(2))
@@ -197,13 +202,21 @@ import Testing
                             try await WirePeer.connect(port: gateway.port) { client in
                                 try await client.send(TestGateway.request(body))
                                 let text = try await client.read(until: "\r\n0\r\n\r\n")
-                                ended.add()
                                 #expect(text.ranges(of: "\"after-").count == (stream == 0 ? 50 : 0))
                             }
                         }
                     }
+                    group.addTask {
+                        while try await gateway.streams != (streams, streams) {
+                            try await Task.sleep(for: .milliseconds(5))
+                        }
+                        together.add()
+                        while try await gateway.streams != (1, 0) { try await Task.sleep(for: .milliseconds(5)) }
+                        apart.add()
+                    }
                     try await group.waitForAll()
                 }
+                #expect(try await gateway.streams == (0, 0))
             }
         }
     }

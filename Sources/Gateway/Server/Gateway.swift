@@ -187,6 +187,21 @@ package final class Gateway: Sendable {
         }
     }
 
+    /// Answers that come in pieces at present, and how many of them are read together.
+    var streams: (all: Int, together: Int) {
+        get async throws {
+            var sum = (all: 0, together: 0)
+            for loop in loops {
+                let streams = try await loop.loop.submit {
+                    let reader = loop.state.value.streams
+                    return (reader.answers, reader.count)
+                }.get()
+                sum = (sum.all + streams.0, sum.together + streams.1)
+            }
+            return sum
+        }
+    }
+
     /// Stops listening, closes the connections and ends the threads.
     package func stop() async {
         try? await channel.close().get()

@@ -11,7 +11,7 @@ final class StreamReader {
     private static let interval = TimeAmount.milliseconds(1)
     /// After a look, at least: as long as something is due at once, the loop asks none of its channels what has come.
     private static let rest = TimeAmount.microseconds(100)
-    /// No look goes on for longer.
+    /// After that a look asks for no more of those that have something.
     private static let longest = TimeAmount.milliseconds(5)
     /// Bytes of a stream that are read at a time.
     private static let capacity = 16_384
@@ -23,6 +23,8 @@ final class StreamReader {
     var answers = 0
     /// Whether they are so many that they should be read together.
     var hasMany: Bool { answers >= most }
+    /// Those that are read together.
+    var count: Int { connections.count - free.count }
     private let loop: any EventLoop
     /// Answers in pieces from which on they are read together; with less than half as many, no longer.
     private let most: Int
@@ -68,7 +70,7 @@ final class StreamReader {
     }
 
     private func schedule(_ time: NIODeadline) {
-        guard !isScheduled, free.count < connections.count else { return }
+        guard !isScheduled, count > 0 else { return }
         isScheduled = true
         _ = loop.assumeIsolated().scheduleTask(deadline: time) { self.look() }
     }

@@ -1,5 +1,6 @@
 import Logging
 import NIOCore
+import Testing
 
 @testable import Gateway
 
@@ -27,11 +28,24 @@ enum TestGateway {
             })
         do {
             let result = try await body(gateway)
+            try await expectNoStreams(gateway)
             await gateway.stop()
             return result
         } catch {
             await gateway.stop()
             throw error
+        }
+    }
+
+    /// Once its clients have gone it counts no stream, whatever became of it.
+    private static func expectNoStreams(_ gateway: Gateway) async throws {
+        let end = ContinuousClock.now + .seconds(30)
+        while try await gateway.streams != (0, 0) {
+            guard .now < end else {
+                Issue.record("streams that nobody reads are still counted: \(try await gateway.streams)")
+                return
+            }
+            try await Task.sleep(for: .milliseconds(5))
         }
     }
 

@@ -151,15 +151,17 @@ package actor WirePeer {
         return String(buffer: received)
     }
 
-    /// Bytes until the other side ends the connection, not kept.
-    package func countToEnd() async throws -> Int {
-        var count = received.readableBytes
-        received.clear()
-        while try await more() {
-            count += received.readableBytes
-            received.clear()
-        }
-        return count
+    /// How many bytes come until the other side ends the connection, and the last ones; the others are not kept.
+    package func lastToEnd(_ number: Int) async throws -> (count: Int, last: String) {
+        var passed = 0
+        repeat {
+            let extra = max(0, received.readableBytes - number)
+            received.moveReaderIndex(forwardBy: extra)
+            received.discardReadBytes()
+            passed += extra
+        } while try await more()
+        defer { received.clear() }
+        return (passed + received.readableBytes, String(buffer: received))
     }
 
     private func more() async throws -> Bool {
