@@ -5,7 +5,7 @@
 #
 #   --turns N         turns in which every proxy is measured at 1, 32 and 256 connections (default 5)
 #   --seconds N       of load per measurement (default 3)
-#   --stream-turns N  turns in which streams are measured (default 5)
+#   --stream-turns N  turns in which streams are measured (default 15: they are short, and what p99 is in one says little)
 #   --streams N       streams at the same time, each of 100 chunks that are 20 ms apart (default 1000)
 #   --only NAMES      of martlet, vllm-router, nginx, haproxy, litellm, with commas (default: all)
 #   --json FILE       where the figures go (default .build/bench/gateway.json)

@@ -48,7 +48,7 @@ def options():
     parser.add_argument("--json", required=True)
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=3)
-    parser.add_argument("--stream-turns", type=int, default=5)
+    parser.add_argument("--stream-turns", type=int, default=15)
     parser.add_argument("--streams", type=int, default=1_000)
     parser.add_argument("--only", default=",".join(PROXIES))
     chosen = parser.parse_args()
