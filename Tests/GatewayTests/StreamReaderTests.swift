@@ -72,10 +72,7 @@ import Testing
                 begun.add()
                 // None ends before all have begun.
                 while begun.count % streams != 0 { try await Task.sleep(for: .milliseconds(5)) }
-                for number in 0..<pieces {
-                    try await peer.sendEvent(TestGateway.event("\(name)-\(number)"))
-                    try await Task.sleep(for: .milliseconds(2))
-                }
+                try await Self.send(pieces, of: name, to: peer)
                 try await peer.send("0\r\n\r\n")
             }
         } _: { upstream in
@@ -88,16 +85,8 @@ import Testing
                     try await withThrowingTaskGroup(of: Void.self) { group in
                         for stream in 0..<streams {
                             group.addTask {
-                                let body =
-                                    #"{"model":"m","stream":true,"messages":[{"role":"user","content":"stream-\#(stream)"}]}"#
-                                try await WirePeer.connect(port: gateway.port) { client in
-                                    try await client.send(TestGateway.request(body))
-                                    let text = try await client.read(until: "\r\n0\r\n\r\n")
-                                    let found = text.ranges(of: "\"content\":\"\(stream)-")
-                                    #expect(found.count == pieces)
-                                    let numbers = found.map { text[$0.upperBound...].prefix { $0.isNumber } }
-                                    #expect(numbers == (0..<pieces).map { "\($0)" })
-                                }
+                                let text = try await Self.stream("stream-\(stream)", gateway)
+                                #expect(Self.numbers(of: "\(stream)", in: text) == (0..<pieces).map { "\($0)" })
                             }
                         }
                         try await group.waitForAll()
@@ -181,12 +170,7 @@ import Testing
                 try await peer.sendEvent(TestGateway.event("before"))
                 try await Task.sleep(for: .milliseconds(5))
             }
-            if isLast {
-                for number in 0..<50 {
-                    try await peer.sendEvent(TestGateway.event("after-\(number)"))
-                    try await Task.sleep(for: .milliseconds(2))
-                }
-            }
+            if isLast { try await Self.send(50, of: "after", to: peer) }
             try await peer.send("0\r\n\r\n")
         } _: { upstream in
             try await TestGateway.with(upstreams: [upstream.port], maximumInFlight: streams) {
@@ -196,14 +180,9 @@ import Testing
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     for stream in 0..<streams {
                         group.addTask {
-                            let name = stream == 0 ? "the last" : "another"
-                            let body =
-                                #"{"model":"m","stream":true,"messages":[{"role":"user","content":"\#(name)"}]}"#
-                            try await WirePeer.connect(port: gateway.port) { client in
-                                try await client.send(TestGateway.request(body))
-                                let text = try await client.read(until: "\r\n0\r\n\r\n")
-                                #expect(text.ranges(of: "\"after-").count == (stream == 0 ? 50 : 0))
-                            }
+                            let isLast = stream == 0
+                            let text = try await Self.stream(isLast ? "the last" : "another", gateway)
+                            #expect(Self.numbers(of: "after", in: text) == (0..<(isLast ? 50 : 0)).map { "\($0)" })
                         }
                     }
                     group.addTask {
@@ -218,6 +197,28 @@ import Testing
                 }
                 #expect(try await gateway.streams == (0, 0))
             }
+        }
+    }
+
+    /// Numbered pieces, soon after one another.
+    private static func send(_ pieces: Int, of name: String, to peer: WirePeer) async throws {
+        for number in 0..<pieces {
+            try await peer.sendEvent(TestGateway.event("\(name)-\(number)"))
+            try await Task.sleep(for: .milliseconds(2))
+        }
+    }
+
+    /// Their numbers in an answer, as they came.
+    private static func numbers(of name: String, in text: String) -> [String] {
+        text.ranges(of: "\"content\":\"\(name)-").map { String(text[$0.upperBound...].prefix { $0.isNumber }) }
+    }
+
+    /// A streamed answer, to its end.
+    private static func stream(_ question: String, _ gateway: Gateway) async throws -> String {
+        let body = #"{"model":"m","stream":true,"messages":[{"role":"user","content":"\#(question)"}]}"#
+        return try await WirePeer.connect(port: gateway.port) { client in
+            try await client.send(TestGateway.request(body))
+            return try await client.read(until: "\r\n0\r\n\r\n")
         }
     }
 
