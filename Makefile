@@ -35,7 +35,13 @@ test-swift: install-test
 	swift build --build-tests $(SWIFT_FLAGS)
 	# Most integration tests wait for servers; more than a few at a time on two cores and they wait for each other.
 	export SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=$${SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH:-4}
-	swift test --skip-build --disable-xctest $(SWIFT_FLAGS)
+	log=.build/test-swift.log
+	if ! swift test --skip-build --disable-xctest $(SWIFT_FLAGS) 2>&1 | tee "$$log"; then
+		# Thousands of lines after what went wrong: said again where it is looked for.
+		printf '\nWhat failed (all of it is in %s):\n' "$$log" >&2
+		grep -A 3 'recorded an issue' "$$log" | cut -c 1-2000 >&2 || tail -n 30 "$$log" >&2
+		exit 1
+	fi
 
 test-python: install-test
 	environment=$$(deploy/python/env.sh stages)

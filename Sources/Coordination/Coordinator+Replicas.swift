@@ -64,18 +64,14 @@ extension Coordinator {
 
     /// The replicas that gave a sign of life.
     package func replicas() async throws -> [ReplicaRecord] {
-        let ids = try await redis.send(["SMEMBERS", .string(keys.replicas)]).array?.compactMap(\.string) ?? []
-        guard !ids.isEmpty else { return [] }
-        let replies = try await redis.send(["MGET"] + ids.map { .string(keys.replica($0)) }).array ?? []
-        var records: [ReplicaRecord] = []
-        for (id, reply) in zip(ids, replies) {
-            if let text = reply.string {
-                records.append(try JSONDecoder().decode(ReplicaRecord.self, from: Data(text.utf8)))
-            } else {
-                _ = try await redis.send(["SREM", .string(keys.replicas), .string(id)])
-            }
+        let reply = try await redis.run(
+            Scripts.replicas, keys: [keys.replicas], arguments: [.string(keys.replica(""))])
+        guard let records = reply.array else {
+            throw CoordinationError.unexpectedReply(script: "replicas", reply: "\(reply)")
         }
-        return records
+        return try records.compactMap(\.string).map {
+            try JSONDecoder().decode(ReplicaRecord.self, from: Data($0.utf8))
+        }
     }
 
     /// Tells of every change of the replicas; also after a reconnection, when some may have been missed.

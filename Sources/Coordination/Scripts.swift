@@ -10,6 +10,7 @@ enum Scripts {
     static let releaseWorker = script("release_worker", PackageResources.release_worker_lua)
     static let worker = script("worker", PackageResources.worker_lua)
     static let limits = script("limits", PackageResources.limits_lua)
+    static let replicas = script("replicas", PackageResources.replicas_lua)
     static let busy = script("busy", PackageResources.busy_lua)
 
     private static func script(_ name: String, _ bytes: [UInt8]) -> RedisScript {

@@ -99,7 +99,8 @@ struct HTTPCall {
         // cancels it, and the transfer's end closes the pipe under it.
         let pump = source.map { source in Task { await source.pipe.pump(source.stream) } }
         let lease = TransferLease(
-            id: id, channel: channel, display: spec.display, engine: engine, pump: pump)
+            id: id, channel: channel, display: spec.display, engine: engine, pump: pump,
+            mayWriteToFile: destination != nil)
         engine.send(.start(id, spec, channel))
         let head = try await lease.head()
         return HTTPResponse(status: head.status, headers: head.headers, body: HTTPResponseBody(lease: lease))

@@ -5,16 +5,21 @@ final class TransferLease: Sendable {
     private let id: TransferID
     private let engine: CurlEngine
     private let pump: Task<Void, Never>?
+    private let mayWriteToFile: Bool
 
-    /// - Parameter pump: feeds the request body; ends with the transfer.
+    /// - Parameters:
+    ///   - pump: feeds the request body; ends with the transfer.
+    ///   - mayWriteToFile: whether the transfer has an `HTTPFileDestination`.
     init(
-        id: TransferID, channel: ResponseChannel, display: String, engine: CurlEngine, pump: Task<Void, Never>?
+        id: TransferID, channel: ResponseChannel, display: String, engine: CurlEngine, pump: Task<Void, Never>?,
+        mayWriteToFile: Bool = false
     ) {
         self.id = id
         self.channel = channel
         self.display = display
         self.engine = engine
         self.pump = pump
+        self.mayWriteToFile = mayWriteToFile
     }
 
     deinit {
@@ -25,7 +30,9 @@ final class TransferLease: Sendable {
         pump?.cancel()
         guard !channel.isEnded else { return }
         engine.send(.abort(id))
-        channel.finish(.failure(reason))
+        // The transport's thread may be writing at this moment. It tells the end when it no longer does: before that the
+        // caller must not close the file, as another one may then get its number.
+        if !mayWriteToFile { channel.finish(.failure(reason)) }
     }
 
     func head() async throws -> ResponseHead {

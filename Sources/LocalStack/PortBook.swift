@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 
 /// The stack's ports: chosen once, kept in `ports.json`, chosen again when something else took one.
 struct PortBook: Sendable {
@@ -8,12 +9,17 @@ struct PortBook: Sendable {
     /// What SeaweedFS adds to its admin port for its second listener.
     static let adminOffset: UInt16 = 10_000
 
+    /// What this process has handed out: a server that is just being started again is not robbed of its port.
+    private static let handedOut = Mutex(Set<UInt16>())
+
     private let file: JSONFile<[String: UInt16]>
     private(set) var ports: [String: UInt16]
 
     init(path: String) throws(StackError) {
         file = JSONFile(path: path)
-        ports = try file.load() ?? [:]
+        let ports = try file.load() ?? [:]
+        Self.handedOut.withLock { $0.formUnion(ports.values) }
+        self.ports = ports
     }
 
     subscript(name: String) -> UInt16 {
@@ -51,7 +57,8 @@ struct PortBook: Sendable {
         let taken = Set(ports.values)
         for _ in 0..<4_000 {
             let candidate = UInt16.random(in: Self.range)
-            if !taken.contains(candidate), Self.isFree(candidate, for: name) { return candidate }
+            guard !taken.contains(candidate), Self.isFree(candidate, for: name) else { continue }
+            if Self.handedOut.withLock({ $0.insert(candidate).inserted }) { return candidate }
         }
         throw StackError(
             .startFailed, "no free port for '\(name)' between \(Self.range.lowerBound) and \(Self.range.upperBound)")

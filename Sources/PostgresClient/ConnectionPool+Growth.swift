@@ -86,29 +86,37 @@ extension ConnectionPool {
     /// - Returns: when to look again; nil when nobody waits, and then the sweeper has ended.
     private func expireWaiters() -> ContinuousClock.Instant? {
         let now = ContinuousClock.now
-        let (expired, next, failure) = state.withLock { state in
+        let (expired, next, error) = state.withLock { state in
             var expired: [Waiter] = []
             while let first = state.waiters.first(), first.deadline <= now, let waiter = state.waiters.popFirst() {
                 expired.append(waiter)
             }
             let next = state.waiters.first()?.deadline
             if next == nil { state.sweeper = nil }
-            return (expired, next, state.open.isEmpty ? state.lastFailure : nil)
+            return (expired, next, state.open.isEmpty ? unconnected(state.lastFailure) : exhausted)
         }
         for waiter in expired {
-            waiter.continuation.resume(throwing: exhausted(failure))
+            waiter.continuation.resume(throwing: error)
         }
         return next
     }
 
-    private func exhausted(_ failure: PostgresError?) -> PostgresError {
-        if var failure {
-            failure.message += " (tried for \(configuration.acquireTimeout))"
-            return failure
-        }
-        return PostgresError(
+    private var exhausted: PostgresError {
+        PostgresError(
             .poolExhausted,
             "none of \(configuration.maximumConnections) connections came free within \(configuration.acquireTimeout)")
+    }
+
+    /// - Parameter failure: of the last connect; nil as long as the first one goes on.
+    private func unconnected(_ failure: PostgresError?) -> PostgresError {
+        guard var failure else {
+            var error = PostgresError(
+                .connectionFailed, "no connection was made within \(configuration.acquireTimeout)")
+            error.isTransportFailure = true
+            return error
+        }
+        failure.message += " (tried for \(configuration.acquireTimeout))"
+        return failure
     }
 
     // MARK: Closing

@@ -107,7 +107,6 @@ extension PostgresConnection {
     func abort(_ id: UInt64, _ reason: AbortReason) {
         guard let handle, exchange?.id == id, exchange?.outcome.abort == nil else { return }
         exchange?.outcome.abort = reason
-        exchange?.cancelInFlight = true
         if let timer = exchange?.timer { executor.cancelTimer(timer) }
         exchange?.timer = executor.setTimer(at: .now + configuration.cancelGrace) { [weak self] in
             self?.assumeIsolated {
@@ -115,18 +114,32 @@ extension PostgresConnection {
                 $0.lose(PostgresError(.connectionLost, "a cancelled statement did not stop in time"))
             }
         }
+        sendCancel(handle, id, again: .milliseconds(100))
+    }
+
+    /// The server drops a request that finds its session between two messages of the statement, so that it is sent until
+    /// the statement ends.
+    private func sendCancel(_ handle: LibpqHandle, _ id: UInt64, again pause: Duration) {
+        exchange?.cancelInFlight = true
         CancelRequest.send(handle.pointer) { [weak self] failure in
-            Task { await self?.cancelSent(id, failure) }
+            Task { await self?.cancelSent(id, failure, again: pause) }
         }
     }
 
-    private func cancelSent(_ id: UInt64, _ failure: String?) {
+    private func cancelSent(_ id: UInt64, _ failure: String?, again pause: Duration) {
         guard exchange?.id == id else { return }
         if let failure {
             logger.debug("PostgreSQL cancel request failed", metadata: ["reason": "\(failure)"])
         }
         exchange?.cancelInFlight = false
         completeExchangeIfDone()
+        guard exchange?.id == id else { return }
+        _ = executor.setTimer(at: .now + pause) { [weak self] in
+            self?.assumeIsolated {
+                guard let handle = $0.handle, $0.exchange?.id == id else { return }
+                $0.sendCancel(handle, id, again: pause * 2)
+            }
+        }
     }
 
     // MARK: Socket events

@@ -37,7 +37,8 @@ extension Scheduler {
                 capacity.setCredit(0, of: pool.pool)
                 guard limit > 0 else { continue }
                 group.addTask {
-                    let sent = await self.dispatch(pool: pool.pool, limit: limit)
+                    // Where it failed something still waits, which nothing may overtake.
+                    guard let sent = await self.dispatch(pool: pool.pool, limit: limit) else { return false }
                     if sent < limit { self.capacity.setCredit(room - sent, of: pool.pool) }
                     return sent == limit
                 }
@@ -50,8 +51,8 @@ extension Scheduler {
         max(configuration.minimumWindow, capacity.slots(of: pool) * configuration.windowFactor)
     }
 
-    /// - Returns: how many tasks were sent. A fault of one pool is its own: the others go on.
-    private func dispatch(pool: String, limit: Int) async -> Int {
+    /// - Returns: how many tasks were sent; nil when that failed. A fault of one pool is its own: the others go on.
+    private func dispatch(pool: String, limit: Int) async -> Int? {
         let unsendable = Mutex<[(task: TaskID, attempt: Int, error: AMQPError)]>([])
         do {
             try await broker.declare(pool: pool)
@@ -64,11 +65,11 @@ extension Scheduler {
             metrics.dispatched(pool: pool, count: sent)
             return sent
         } catch is CancellationError {
-            return 0
+            return nil
         } catch {
             metrics.failed("dispatching")
             logger.warning("tasks not dispatched", metadata: ["pool": "\(pool)", "error": "\(error)"])
-            return 0
+            return nil
         }
     }
 

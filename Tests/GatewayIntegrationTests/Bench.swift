@@ -16,6 +16,7 @@ import TestServers
 /// A ledger and a Redis of a test's own, which it may stop, and gateways that follow them.
 struct Bench: Sendable {
     let stack: LocalStack
+    let postgres: PostgresClient
     let ledger: Ledger
     let coordinator: Coordinator
     let folder: String
@@ -33,7 +34,7 @@ struct Bench: Sendable {
         let redis = RedisClient(configuration: try RedisConfiguration(url: endpoints.redisURL), logger: logger)
         let folder = FileManager.default.temporaryDirectory.path + "/gateway-\(UUID().uuidString)"
         let bench = Bench(
-            stack: stack, ledger: Ledger(postgres: postgres, logger: logger),
+            stack: stack, postgres: postgres, ledger: Ledger(postgres: postgres, logger: logger),
             coordinator: Coordinator(redis: redis, logger: logger), folder: folder)
         func end() async {
             await postgres.close()

@@ -106,6 +106,7 @@ import Testing
                             try await eventually { try await gateway.ask("probe").status == 200 }
                             try await eventually { gateway.core.keys.isShared }
                         }
+                        try await waitForRoomInTheMinute()
                         for _ in 0..<20 { #expect(try await one.ask("alice").status == 200) }
                         // Within an interval the other one knows.
                         try await eventually { try await two.ask("alice").status == 429 }

@@ -394,7 +394,7 @@ import Testing
                     var taken = 0
                     while taken < size {
                         let piece = min(400 << 10, size - taken)
-                        taken += try await client.read(count: piece).readableBytes
+                        taken += try await client.readSlowly(count: piece).readableBytes
                         try await Task.sleep(for: .milliseconds(200))
                     }
                     // Longer than any of the two; else nothing was tried.

@@ -78,8 +78,7 @@ import Testing
             } _: { gateway in
                 try await WirePeer.connect(port: gateway.port, isReading: false, receiveBuffer: 65_536) { client in
                     try await client.send(TestGateway.request(TestGateway.stream))
-                    await client.setReading(true)
-                    while (try? await client.read(count: 65_536)) != nil {
+                    while (try? await client.readSlowly(count: 65_536)) != nil {
                         try await Task.sleep(for: .milliseconds(100))
                     }
                 }

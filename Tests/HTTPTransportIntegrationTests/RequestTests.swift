@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 import Testing
 
 @testable import HTTPTransport
@@ -172,6 +173,36 @@ struct RequestTests {
                     to: HTTPFileDestination(descriptor: file, maximumLength: 999))
             }
             #expect(error?.code == .bodyTooLarge)
+        }
+    }
+
+    /// The caller may close the file: nobody writes to its number, which may by then be another file's.
+    @Test func aCancelledDownloadHasLetGoOfItsFile() async throws {
+        try await withTemporaryFolder { folder in
+            let file = open(folder + "/download", O_RDWR | O_CREAT, 0o600)
+            defer { close(file) }
+            let (begun, signal) = AsyncStream.makeStream(of: Void.self)
+            let isCancelled = Atomic(false)
+            let isWriting = Atomic(false)
+            let url = peer.url + "/bytes?n=\(4 << 20)"
+            let download = Task {
+                try await transport.download(
+                    HTTPRequest(url: url),
+                    to: HTTPFileDestination(descriptor: file) { _ in
+                        isWriting.store(true, ordering: .releasing)
+                        signal.finish()
+                        // Longer than a caller needs that is told too early.
+                        while !isCancelled.load(ordering: .acquiring) { usleep(1_000) }
+                        usleep(100_000)
+                        isWriting.store(false, ordering: .releasing)
+                    })
+            }
+            for await _ in begun {}
+            download.cancel()
+            isCancelled.store(true, ordering: .releasing)
+            await #expect(throws: CancellationError.self) { try await download.value }
+            let isStillWriting = isWriting.load(ordering: .acquiring)
+            #expect(!isStillWriting)
         }
     }
 

@@ -42,9 +42,11 @@ import Testing
 
     /// Values are read eight bytes at a time: what is forbidden in one must be found at every place, and nothing else.
     @Test(arguments: 0..<40)
-    func everyByteOfAValueIsLookedAt(_ place: Int) throws {
+    func everyByteOfAValueIsLookedAt(_ place: Int) async throws {
         let before = Array("GET / HTTP/1.1\r\nHost: h\r\nX: (".utf8)
         for byte in UInt8.min...UInt8.max {
+            // Other tests wait for this thread.
+            if byte % 32 == 0 { await Task.yield() }
             var value = [UInt8](repeating: UInt8(ascii: "v"), count: 40)
             value[place] = byte
             let text = before + value + Array(")\r\n\r\n".utf8)

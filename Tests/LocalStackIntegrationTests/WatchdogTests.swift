@@ -28,7 +28,7 @@ import Testing
         owner.signalGroup(SIGKILL)
         #expect(await server.wait(atMost: .seconds(20)) == .signalled(SIGKILL))
         server.signal(SIGKILL)
-        for _ in 0..<100 where access(folder, F_OK) == 0 {
+        for _ in 0..<600 where access(folder, F_OK) == 0 {
             try await Task.sleep(for: .milliseconds(50))
         }
         #expect(access(folder, F_OK) != 0)

@@ -23,7 +23,7 @@ struct PoolTests {
     func waitersGiveUpInTimeAndOnCancellation() async throws {
         try await withClient({
             $0.maximumConnections = 1
-            $0.acquireTimeout = .milliseconds(300)
+            $0.acquireTimeout = .seconds(2)
         }) { client in
             try await client.withConnection { connection in
                 _ = try await connection.query("SELECT 1")

@@ -88,7 +88,7 @@ struct CommandTests {
 
     @Test
     func aCancelledWaitEndsAtOnceAndTheNextReplyFits() async throws {
-        try await withClient { client in
+        try await withClient({ $0.commandTimeout = .seconds(30) }) { client in
             let task = Task { try await client.send(["BLPOP", .string(uniqueKey("never")), 2], timeout: .seconds(30)) }
             try await eventually {
                 try await withClient { try await $0.send("CLIENT", "LIST").string?.contains("cmd=blpop") == true }
@@ -111,7 +111,8 @@ struct CommandTests {
             #expect(try await popped.array?.last?.string == "item")
             let late = await #expect(throws: RedisError.self) {
                 try await client.withDedicatedConnection {
-                    try await $0.send(["BLPOP", .string(list), 0], timeout: .milliseconds(200))
+                    _ = try await $0.send(["PING"], timeout: .seconds(30))
+                    return try await $0.send(["BLPOP", .string(list), 0], timeout: .milliseconds(200))
                 }
             }
             #expect(late?.code == .timedOut)

@@ -338,11 +338,16 @@ import Testing
             let first = try await place.register("one", aliases: ["champion"])
             let second = try await place.register("two", aliases: ["challenger"])
             let available = try #require(Memory.available())
-            try await place.serving(changing: { $0.overhead = available * 2 / 3 }) { server in
+            let hold = place.bench.folder + "/go"
+            try await place.serving(changing: {
+                $0.overhead = available * 2 / 3
+                $0.environment["HOLD"] = hold
+            }) { server in
                 // Both begin at once; the one that is second is tried again when the first one is ready.
                 try await Self.eventually {
                     await server.failureCount(of: first) + server.failureCount(of: second) >= 1
                 }
+                try Data().write(to: URL(filePath: hold))
                 try await Self.eventually { try await place.ready() == [first: ["champion"], second: ["challenger"]] }
             }
         }

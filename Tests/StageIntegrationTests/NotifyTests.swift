@@ -226,7 +226,7 @@ import Testing
                     receivers: [
                         setting.webhook("on-call", path: "/hook"), setting.webhook("late", path: "/fail/2"),
                         setting.webhook("refusing", path: "/broken"),
-                    ], sender: sender, pause: 0.2, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+                    ], sender: sender, pause: 2, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
             }
             #expect(try await !notifiers[0].tellNext(), "it has not ended")
             try await ledger.changeRollout("r1", actor: "test") { _ in

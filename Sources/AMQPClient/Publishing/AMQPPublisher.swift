@@ -206,10 +206,10 @@ actor AMQPPublisher {
                 "the broker takes no publishes: \(reason); free memory or disk there (rabbitmqctl status shows alarms)",
                 isRetryable: true, isOutcomeUnknown: written)
         }
-        if let error = link?.lastError, link?.isUp != true {
+        if link?.isUp != true {
             return AMQPError(
                 .timeout, "not published in time, because there is no connection", isRetryable: true,
-                isOutcomeUnknown: written, cause: error)
+                isOutcomeUnknown: written, cause: link?.lastError)
         }
         return AMQPError(
             .timeout,

@@ -137,6 +137,11 @@ extension Exchange {
         loop.lookout.requests -= 1
         hedge?.cancel()
         let (use, isPartial) = usedTokens(isLeft: isLeft)
+        let cost = request.price.cost(use)
+        // Before the place: whoever gets that may have the same key.
+        if let key = request.key, let reservation = request.reservation {
+            key.settle(reservation, tokens: use.prompt + use.completion, cost: cost)
+        }
         if let grant {
             let isWhole = status == 200 && !isBroken && !isPartial && use.completion > 0
             core.admission.release(
@@ -146,10 +151,6 @@ extension Exchange {
         grant = nil
         if let joint = request.joint, joint.similar != 0, !isFree, case .ended = outcome {
             core.coalescing.ended(deployment.id, sent: sentAt, isWaiting: core.admission.isWaiting(deployment.id))
-        }
-        let cost = request.price.cost(use)
-        if let key = request.key, let reservation = request.reservation {
-            key.settle(reservation, tokens: use.prompt + use.completion, cost: cost)
         }
         slot?.finish(status: status, use: use, cost: cost, isPartial: isPartial)
         return End(use: use, moment: .now())

@@ -118,6 +118,8 @@ final class UsageJournal: Sendable {
 
     deinit {
         close(namesFile)
+        // A child that is just being started has it open too until it is replaced by its program.
+        flock(lock, LOCK_UN)
         close(lock)
     }
 

@@ -19,23 +19,13 @@ final class OutputFile: Sendable {
         let (folder, name) = Self.split(destination)
         // A hidden sibling on the same file system: the final rename is atomic.
         let prefix = String(decoding: name.utf8.prefix(180), as: UTF8.self)
-        var template = Array("\(folder).\(prefix).XXXXXX".utf8CString)
-        let descriptor = template.withUnsafeMutableBufferPointer { buffer -> Int32 in
-            guard let start = buffer.baseAddress else { return -1 }
-            return mkstemp(start)
-        }
+        temporaryPath = "\(folder).\(prefix).\(String(UInt64.random(in: 0...UInt64.max), radix: 36))"
+        descriptor = open(temporaryPath, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
         guard descriptor >= 0 else { throw FileError(path: destination, operation: "create", errno: errno) }
-        self.descriptor = descriptor
-        temporaryPath = template.withUnsafeBufferPointer { buffer in
-            String(decoding: buffer.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        }
-        _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
-        // mkstemp makes it private; the finished file gets what the process's mask allows.
-        let mask = Self.currentMask()
-        _ = fchmod(descriptor, 0o666 & ~mask)
     }
 
     deinit {
+        guard descriptor >= 0 else { return }
         close(descriptor)
         // After `commit` the name is gone already; the error is the expected one.
         unlink(temporaryPath)
@@ -85,13 +75,5 @@ final class OutputFile: Sendable {
     private static func split(_ path: String) -> (folder: String, name: String) {
         guard let slash = path.lastIndex(of: "/") else { return ("", path) }
         return (String(path[...slash]), String(path[path.index(after: slash)...]))
-    }
-
-    private static func currentMask() -> mode_t {
-        // The only portable way to read the mask is to set it; the window is two system calls long and the
-        // mask in between is the strict one.
-        let mask = umask(0o077)
-        _ = umask(mask)
-        return mask
     }
 }

@@ -31,6 +31,15 @@ package struct IngestJob: Sendable {
         sources: [any ByteSource], sink: any RecordSink,
         progress: @Sendable (IngestCounts) async throws -> Void = { _ in }
     ) async throws -> DatasetManifest {
+        try await withTaskExecutorPreference(IngestExecutor()) {
+            try await read(sources, into: sink, progress: progress)
+        }
+    }
+
+    private func read(
+        _ sources: [any ByteSource], into sink: any RecordSink,
+        progress: @Sendable (IngestCounts) async throws -> Void
+    ) async throws -> DatasetManifest {
         let engine = try IngestEngine(parameters, sink: sink, scratch: scratch)
         do {
             for source in sources {

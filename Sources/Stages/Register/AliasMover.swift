@@ -8,7 +8,7 @@ import WorkerRuntime
 ///
 /// MLflow moves an alias without looking at what it held. So every version first says in a tag that it wants the
 /// alias, and whoever has moved it looks afterwards whether a later version said so meanwhile: the last one to move
-/// always sees the latest wish.
+/// always sees the latest wish. Who moves it for another looks again.
 struct AliasMover: Sendable {
     let mlflow: MLflowClient
     let ledger: Ledger
@@ -44,14 +44,16 @@ struct AliasMover: Sendable {
             return false
         }
         guard holder?.version != version.version else { return true }
-        try await set(alias, to: version.version)
-        let later = try await mlflow.modelVersions(name: name)
-            .filter { $0.tags[wish] != nil && Self.number($0) > Self.number(version) }
-            .max { Self.number($0) < Self.number($1) }
-        guard let later else { return true }
-        context.log.line("alias \(alias) goes to the later version \(later.version), registered meanwhile")
-        try await set(alias, to: later.version)
-        return false
+        var target = version
+        while true {
+            try await set(alias, to: target.version)
+            let later = try await mlflow.modelVersions(name: name)
+                .filter { $0.tags[wish] != nil && Self.number($0) > Self.number(target) }
+                .max { Self.number($0) < Self.number($1) }
+            guard let later else { return target.version == version.version }
+            context.log.line("alias \(alias) goes to the later version \(later.version), registered meanwhile")
+            target = later
+        }
     }
 
     /// MLflow looks and then inserts, so of two that set a new alias at once one is refused with an error of its

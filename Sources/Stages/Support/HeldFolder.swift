@@ -22,7 +22,7 @@ package final class HeldFolder: Sendable {
         descriptor = try Self.alone(in: parent) {
             if let old = Self.claim(path) {
                 try? FileManager.default.removeItem(atPath: path)
-                close(old)
+                Self.release(old)
             }
             guard mkdir(path, 0o700) == 0 || errno == EEXIST else { throw Self.failure(path) }
             let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
@@ -32,7 +32,7 @@ package final class HeldFolder: Sendable {
     }
 
     deinit {
-        close(descriptor)
+        Self.release(descriptor)
     }
 
     package func remove() {
@@ -47,7 +47,7 @@ package final class HeldFolder: Sendable {
         let removed = try? alone(in: parent) {
             try FileManager.default.contentsOfDirectory(atPath: parent).filter { name in
                 guard name.hasPrefix(prefix), let descriptor = claim(parent + "/" + name) else { return false }
-                defer { close(descriptor) }
+                defer { release(descriptor) }
                 return (try? FileManager.default.removeItem(atPath: parent + "/" + name)) != nil
             }
         }
@@ -63,6 +63,12 @@ package final class HeldFolder: Sendable {
             return nil
         }
         return descriptor
+    }
+
+    /// The lock too, as a child that is just being started has the descriptor as well until it is replaced by its program.
+    private static func release(_ descriptor: Int32) {
+        flock(descriptor, LOCK_UN)
+        close(descriptor)
     }
 
     private static func alone<Result>(in parent: String, _ body: () throws -> Result) throws -> Result {

@@ -30,6 +30,11 @@ final class SupervisorLock: Sendable {
     }
 
     deinit {
+        // Said, and not left to the closing: a child that is just being started has the file open too until it is replaced by
+        // its program.
+        var lock = Self.wholeFile
+        lock.l_type = Int16(F_UNLCK)
+        _ = fcntl(descriptor, Self.setLock, &lock)
         close(descriptor)
     }
 

@@ -150,7 +150,12 @@ struct Doctor {
     /// Every scheduler subscribes to the events' queue for as long as it lives.
     private func scheduler() async throws -> Remark {
         try await withBroker { broker in
-            let count = try await broker.client.queueStatus(Topology.eventsQueue)?.consumers ?? 0
+            // Of a quorum queue whose leader is slow to answer RabbitMQ says that it has none.
+            var count = 0
+            for attempt in 0..<3 where count == 0 {
+                if attempt > 0 { try await Task.sleep(for: .milliseconds(300)) }
+                count = try await broker.client.queueStatus(Topology.eventsQueue)?.consumers ?? 0
+            }
             guard count > 0 else { throw Complaint("none takes events, so no run begins or goes on") }
             return Remark("\(count) \(count == 1 ? "takes" : "take") events")
         }

@@ -52,9 +52,14 @@ final class Signals: Sendable {
     static func cancelling<Value: Sendable>(
         _ body: @escaping @Sendable () async throws -> Value
     ) async throws -> Value {
-        // Unstructured: a signal ends it from outside.
-        let work = Task(operation: body)
+        // Unstructured: a signal ends it from outside. It begins when a signal no longer ends the process.
+        let (isWatched, watched) = AsyncStream.makeStream(of: Void.self)
+        let work = Task {
+            for await _ in isWatched {}
+            return try await body()
+        }
         let signals = Signals { work.cancel() }
+        watched.finish()
         defer { withExtendedLifetime(signals) {} }
         do {
             return try await work.value

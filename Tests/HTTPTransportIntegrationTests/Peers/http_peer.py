@@ -238,6 +238,8 @@ def main():
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(sys.argv[1], sys.argv[2])
     listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+    # Of its connections: what waits here to be read counts as sent at the other end.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 512 << 10)
     print(listener.getsockname()[1], flush=True)
 
     def accept():

@@ -1,6 +1,8 @@
 """An engine as a model server starts one: answers like vLLM, without a model. Ends at SIGTERM; with weights that begin with
 "slow", three seconds later.
 
+Starts when the file is there that HOLD names, if any.
+
 usage: engine.py HOST PORT NAME FOLDER
 """
 
@@ -55,8 +57,6 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(json.dumps({"model": name, "choices": [{"text": weights}], **place}), status)
 
 
-
-
 def end(*_):
     """Ends, sooner or later."""
     if weights.startswith("slow"):
@@ -65,4 +65,6 @@ def end(*_):
 
 
 signal.signal(signal.SIGTERM, end)
+while "HOLD" in os.environ and not os.path.exists(os.environ["HOLD"]):
+    time.sleep(0.02)
 ThreadingHTTPServer((host, int(port)), Handler).serve_forever()

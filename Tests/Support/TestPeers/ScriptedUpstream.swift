@@ -27,6 +27,8 @@ package final class ScriptedUpstream: Sendable {
     private init(_ script: @escaping @Sendable (WirePeer) async throws -> Void) async throws {
         let channel = try await ServerBootstrap(group: NIOSingletons.posixEventLoopGroup)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            // Hundreds may come at once: those for whom there is no room try again only after a second.
+            .serverChannelOption(.backlog, value: 4_096)
             .bind(host: "127.0.0.1", port: 0) { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try NIOAsyncChannel<ByteBuffer, ByteBuffer>(

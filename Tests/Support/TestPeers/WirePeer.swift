@@ -103,7 +103,16 @@ package actor WirePeer {
         reading.cancel()
     }
 
+    /// One who stops takes at most what is on its way to it.
     package func setReading(_ isReading: Bool) async { await flow.set(isReading) }
+
+    /// Takes so many bytes, and stops reading.
+    package func readSlowly(count: Int) async throws -> ByteBuffer {
+        await flow.set(true)
+        let bytes = try await read(count: count)
+        await flow.set(false)
+        return bytes
+    }
 
     package func send(_ text: String) async throws {
         try await outbound.write(ByteBuffer(string: text))
@@ -172,6 +181,8 @@ package actor WirePeer {
             isAtEnd = true
             return false
         }
+        // Else what was taken is kept until the end.
+        if received.readerIndex > received.readableBytes { received.discardReadBytes() }
         received.writeImmutableBuffer(buffer)
         return true
     }

@@ -47,7 +47,10 @@ package actor TestServers {
 
     /// MLflow on the shared PostgreSQL and S3; takes 10 to 30 seconds on first use.
     package func mlflow() async throws -> String {
-        try await endpoints(.mlflow, in: .stores).mlflowURL
+        // First, each by itself: who needs no more does not wait for MLflow, which keeps the stack to itself as it starts.
+        _ = try await endpoints(.postgres, in: .stores)
+        _ = try await endpoints(.s3, in: .stores)
+        return try await endpoints(.mlflow, in: .stores).mlflowURL
     }
 
     /// Servers of the caller's own, started, which it may stop, kill and start again.
