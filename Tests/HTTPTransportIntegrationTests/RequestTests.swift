@@ -184,16 +184,17 @@ struct RequestTests {
             let (begun, signal) = AsyncStream.makeStream(of: Void.self)
             let isCancelled = Atomic(false)
             let isWriting = Atomic(false)
-            let url = peer.url + "/bytes?n=\(4 << 20)"
+            let url = peer.url + "/bytes?n=\(256 << 20)"
             let download = Task {
                 try await transport.download(
                     HTTPRequest(url: url),
                     to: HTTPFileDestination(descriptor: file) { _ in
+                        guard !isCancelled.load(ordering: .acquiring) else { return }
                         isWriting.store(true, ordering: .releasing)
                         signal.finish()
                         // Longer than a caller needs that is told too early.
                         while !isCancelled.load(ordering: .acquiring) { usleep(1_000) }
-                        usleep(100_000)
+                        usleep(200_000)
                         isWriting.store(false, ordering: .releasing)
                     })
             }
