@@ -71,9 +71,15 @@ install_packages() {
     trap 'exit 143' TERM
     keep_services_stopped
     local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get --quiet=2 -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300)
-    "${apt[@]}" update >&2 || say 'apt-get update failed; trying with the lists that are there'
-    "${apt[@]}" install --yes --no-install-recommends "${missing[@]}" >&2 ||
-        fail "apt-get could not install ${missing[*]}; the reason is above"
+    local attempt
+    for attempt in 1 2 3; do
+        "${apt[@]}" -o APT::Update::Error-Mode=any update >&2 ||
+            say 'apt-get update failed; trying with the lists that are there'
+        if "${apt[@]}" install --yes --no-install-recommends "${missing[@]}" >&2; then break; fi
+        ((attempt < 3)) || fail "apt-get could not install ${missing[*]}; the reason is above"
+        say "apt-get failed; once more in $((attempt * 10)) s"
+        sleep $((attempt * 10))
+    done
     restore_policy
     made_policy=false
 }

@@ -72,7 +72,7 @@ final class CurlLoop {
     private func perform(_ command: CurlCommand) {
         switch command {
         case .start(let id, let spec, let channel):
-            // Cancelled while it waited in the inbox.
+            // Cancelled while it waited in the inbox; a download is ended by the command that follows.
             guard !channel.isEnded else { return }
             let transfer = Transfer(id: id, spec: spec, channel: channel, configuration: configuration)
             waiting[id] = transfer

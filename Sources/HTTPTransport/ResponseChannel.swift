@@ -114,7 +114,7 @@ final class ResponseChannel: Sendable {
         state.withLock { $0.bytesWritten }
     }
 
-    /// Call once, with a cancellation handler that calls `finish`.
+    /// Call once, with a cancellation handler that sees to it that `finish` is called.
     func head() async throws -> ResponseHead {
         try await withCheckedThrowingContinuation { continuation in
             let ready = state.withLock { state -> Result<ResponseHead, any Error>? in

@@ -23,23 +23,23 @@ final class TransferLease: Sendable {
     }
 
     deinit {
-        abort(CancellationError())
+        abort()
     }
 
-    func abort(_ reason: any Error) {
+    func abort() {
         pump?.cancel()
         guard !channel.isEnded else { return }
         engine.send(.abort(id))
         // The transport's thread may be writing at this moment. It tells the end when it no longer does: before that the
         // caller must not close the file, as another one may then get its number.
-        if !mayWriteToFile { channel.finish(.failure(reason)) }
+        if !mayWriteToFile { channel.finish(.failure(CancellationError())) }
     }
 
     func head() async throws -> ResponseHead {
         try await withTaskCancellationHandler {
             try await channel.head()
         } onCancel: {
-            abort(CancellationError())
+            abort()
         }
     }
 
@@ -47,7 +47,7 @@ final class TransferLease: Sendable {
         try await withTaskCancellationHandler {
             try await channel.next { engine.send(.resumeReceiving(id)) }
         } onCancel: {
-            abort(CancellationError())
+            abort()
         }
     }
 }

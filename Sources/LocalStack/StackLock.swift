@@ -40,6 +40,8 @@ struct StackLock: ~Copyable {
     }
 
     deinit {
+        // A child that is just being started has it open too until it is replaced by its program.
+        flock(descriptor, LOCK_UN)
         close(descriptor)
     }
 }

@@ -54,7 +54,7 @@ package struct PostgresError: Error, Sendable, CustomStringConvertible, CustomDe
     package var isSerializationFailure: Bool { sqlState == "40001" }
     package var isDeadlock: Bool { sqlState == "40P01" }
 
-    /// Set by the connector when the socket, not the server's answer, failed.
+    /// Set when the socket, not the server's answer, failed, or nobody has answered yet.
     var isTransportFailure = false
 
     package var description: String {

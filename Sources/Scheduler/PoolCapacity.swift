@@ -5,8 +5,8 @@ import Synchronization
 /// A pool's *credit* is the number of its tasks that may be sent in the moment they become ready. A dispatch round that
 /// left nothing waiting sets it to the room in the pool's window; a task that is sent takes one, a task that ends gives
 /// one back. Where tasks wait there is no credit: what is more urgent goes first, and only the ledger knows what that is.
-/// Another scheduler's work is not seen, so that several of them may fill a window more than once; the next round
-/// counts anew.
+/// Another scheduler's work is not seen, nor what a credit was taken for while a round counts, so that a window may be filled
+/// more than once; the next round counts anew.
 final class PoolCapacity: Sendable {
     private struct State {
         var slots: [String: Int] = [:]

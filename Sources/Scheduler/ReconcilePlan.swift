@@ -13,8 +13,18 @@ struct ReconcilePlan {
     /// Since when a task has looked lost, from round to round.
     struct Memory {
         var suspects: [TaskID: Suspicion] = [:]
-        /// When Redis was last found unreachable: heartbeats could not be kept then, by no fault of the workers.
+        /// When Redis was last found unreachable, or this process to have stood still: heartbeats could not be kept then, by
+        /// no fault of the workers.
         var blindAt: Timestamp?
+        /// When the leases were looked at last.
+        var lookedAt: Timestamp?
+
+        /// The leases were looked at. Where that took much longer than usual this process stood still, and so may have the
+        /// whole machine with everybody on it that keeps a lease.
+        mutating func looked(_ now: Timestamp, interval: Duration, lease: Duration) {
+            if let lookedAt, lookedAt.duration(to: now) > interval + min(lease / 2, .seconds(15)) { blindAt = now }
+            lookedAt = now
+        }
     }
 
     struct Suspicion {
@@ -35,9 +45,10 @@ struct ReconcilePlan {
         tasks: [Task], waiting: [String: Int], resultsWaiting: Int, grace: Duration, lease: Duration, memory: Memory,
         now: Timestamp
     ) {
-        // Leases that ran out while Redis was away are given the time to be renewed.
+        // Leases that ran out while they could not be kept are given the time to be renewed.
         let wasBlind = memory.blindAt.map { $0.duration(to: now) < lease } ?? false
         self.memory.blindAt = wasBlind ? memory.blindAt : nil
+        self.memory.lookedAt = memory.lookedAt
         var unclaimed: [String: (all: Int, old: [Task])] = [:]
         for task in tasks {
             let standing = task.standing.attempt == task.row.attempt ? task.standing.standing : .unknown

@@ -37,7 +37,7 @@ extension Scheduler {
                 capacity.setCredit(0, of: pool.pool)
                 guard limit > 0 else { continue }
                 group.addTask {
-                    // Where it failed something still waits, which nothing may overtake.
+                    // Otherwise something still waits, which nothing may overtake.
                     guard let sent = await self.dispatch(pool: pool.pool, limit: limit) else { return false }
                     if sent < limit { self.capacity.setCredit(room - sent, of: pool.pool) }
                     return sent == limit
@@ -51,19 +51,22 @@ extension Scheduler {
         max(configuration.minimumWindow, capacity.slots(of: pool) * configuration.windowFactor)
     }
 
-    /// - Returns: how many tasks were sent; nil when that failed. A fault of one pool is its own: the others go on.
+    /// - Returns: how many tasks were sent; nil when some could not be and wait again. A fault of one pool is its own: the others go on.
     private func dispatch(pool: String, limit: Int) async -> Int? {
         let unsendable = Mutex<[(task: TaskID, attempt: Int, error: AMQPError)]>([])
+        let left = Atomic(0)
         do {
             try await broker.declare(pool: pool)
             let sent = try await ledger.dispatch(pool: pool, limit: limit) { dispatches in
                 let unsent = await self.send(dispatches, to: pool)
-                unsendable.withLock { $0 = Self.unsendable(unsent, of: dispatches) }
+                let dead = Self.unsendable(unsent, of: dispatches)
+                unsendable.withLock { $0 = dead }
+                left.store(unsent.count - dead.count, ordering: .relaxed)
                 return unsent.map(\.task)
             }
             try await giveUp(unsendable.withLock(\.self))
             metrics.dispatched(pool: pool, count: sent)
-            return sent
+            return left.load(ordering: .relaxed) > 0 ? nil : sent
         } catch is CancellationError {
             return nil
         } catch {

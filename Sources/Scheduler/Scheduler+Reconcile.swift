@@ -8,14 +8,8 @@ extension Scheduler {
     /// Compares ledger, leases and queues, and sends again only what is really gone.
     func reconcile() async {
         let memory = ReconcileMemory()
-        var last = ContinuousClock.now
         while !Task.isCancelled {
             await reconcileBell.wait(atMost: configuration.reconcileInterval)
-            // Where this process stood still, the whole machine may have, and nobody on it could keep a lease.
-            if ContinuousClock.now - last > configuration.reconcileInterval + configuration.lease / 2 {
-                memory.value.blindAt = .now
-            }
-            last = .now
             do {
                 metrics.backlog(try await ledger.demand())
                 _ = try await ledger.asLeader(of: .reconciling) { try await self.reconcileOnce(memory) }
@@ -40,6 +34,7 @@ extension Scheduler {
             memory.value.blindAt = .now
             throw error
         }
+        memory.value.looked(.now, interval: configuration.reconcileInterval, lease: configuration.lease)
         var waiting: [String: Int] = [:]
         for pool in Set(rows.map(\.pool)) { waiting[pool] = try await broker.waitingTasks(pool: pool) ?? 0 }
         let resultsWaiting = try await broker.waitingResults()

@@ -54,7 +54,8 @@ final class TaskWatcher: Sendable {
                 verdict.decide(.stopped(stop))
             }
             guard !state.withLock(\.isReporting) else { return }
-            await announce(now)
+            // Of an attempt that has lost its task the ledger must not hear after its successor.
+            if !verdict.isDecided { await announce(now) }
             await execution.pumpLog()
             judge(now)
         }

@@ -3,7 +3,7 @@ import Synchronization
 import TestServers
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct ConsumeTests {
+@Suite(.timeLimit(.minutes(4))) struct ConsumeTests {
     @Test func prefetchBoundsWhatIsUnsettled() async throws {
         try await withClient(sharedBroker()) { client in
             try await withQueue(client) { queue in

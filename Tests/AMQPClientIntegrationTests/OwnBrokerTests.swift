@@ -8,7 +8,7 @@ import Testing
 @Suite(.serialized) struct OwnBrokerTests {
     private static let broker = Task { OwnBroker(stack: try await TestServers.fresh(.rabbitMQ)) }
 
-    @Test(.timeLimit(.minutes(2))) func aBlockedBrokerIsAnErrorOfTheWaitingPublish() async throws {
+    @Test(.timeLimit(.minutes(4))) func aBlockedBrokerIsAnErrorOfTheWaitingPublish() async throws {
         let broker = try await Self.broker.value
         try await withClient(broker.configuration()) { client in
             try await withQueue(client) { queue in
@@ -70,7 +70,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(2))) func tlsVerifiesTheBrokersCertificate() async throws {
+    @Test(.timeLimit(.minutes(4))) func tlsVerifiesTheBrokersCertificate() async throws {
         let broker = try await Self.broker.value
         let folder = broker.stack.folder
         func openssl(_ arguments: String...) throws {

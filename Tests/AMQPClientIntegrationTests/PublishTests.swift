@@ -1,7 +1,7 @@
 import AMQPClient
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct PublishTests {
+@Suite(.timeLimit(.minutes(4))) struct PublishTests {
     @Test func everyPropertyAndHeaderTypeComesBack() async throws {
         try await withClient(sharedBroker()) { client in
             try await withQueue(client) { queue in

@@ -3,7 +3,7 @@ import Synchronization
 import TestServers
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct ReconnectTests {
+@Suite(.timeLimit(.minutes(4))) struct ReconnectTests {
     private func withProxy<Value: Sendable>(
         _ change: (inout AMQPConfiguration) -> Void = { _ in },
         _ body: (AMQPConfiguration, FaultProxy) async throws -> Value

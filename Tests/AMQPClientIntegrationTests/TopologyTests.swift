@@ -1,7 +1,7 @@
 import AMQPClient
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct TopologyTests {
+@Suite(.timeLimit(.minutes(4))) struct TopologyTests {
     @Test func aTopologyIsDeclaredTwiceAndRoutes() async throws {
         try await withClient(sharedBroker()) { client in
             let exchange = unique("exchange")

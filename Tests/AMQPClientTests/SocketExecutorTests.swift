@@ -3,7 +3,7 @@ import SocketExecutor
 import Synchronization
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct SocketExecutorTests {
+@Suite(.timeLimit(.minutes(4))) struct SocketExecutorTests {
     /// An actor on the executor, as the clients have one.
     private actor Counter {
         let executor = SocketExecutor(name: "test")

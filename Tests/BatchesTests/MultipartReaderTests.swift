@@ -4,7 +4,7 @@ import Testing
 @testable import Batches
 
 /// Forms as clients send them, cut anywhere.
-@Suite(.timeLimit(.minutes(1))) struct MultipartReaderTests {
+@Suite(.timeLimit(.minutes(4))) struct MultipartReaderTests {
     /// Pieces of a text, each of so many bytes.
     private static func source(_ text: String, size: Int) -> @Sendable () async throws -> [UInt8]? {
         let rest = Mutex(Array(text.utf8)[...])

@@ -3,7 +3,7 @@ import Testing
 
 @testable import ChildProcess
 
-@Suite(.timeLimit(.minutes(1))) struct ChildProcessTests {
+@Suite(.timeLimit(.minutes(4))) struct ChildProcessTests {
     private func shell(_ script: String, stdin: InputSource = .null, lineLimit: Int = 1 << 20) throws -> ChildProcess {
         try ChildProcess.spawn(
             "/bin/sh", arguments: ["-c", script], environment: ProcessEnvironment.minimal(), stdin: stdin,

@@ -3,7 +3,7 @@ import Foundation
 import Logging
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct MartletConfigurationTests {
+@Suite(.timeLimit(.minutes(4))) struct MartletConfigurationTests {
     /// Without a local stack's file from the working directory.
     private func parse(_ yaml: String, _ environment: [String: String] = [:]) throws(ConfigurationError)
         -> MartletConfiguration

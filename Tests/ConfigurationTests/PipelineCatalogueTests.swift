@@ -2,7 +2,7 @@ import Configuration
 import Pipeline
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct PipelineCatalogueTests {
+@Suite(.timeLimit(.minutes(4))) struct PipelineCatalogueTests {
     @Test func aFolderOfPipelines() throws {
         try withTemporaryFolder { folder in
             try write("stages: [{name: noop}]", to: folder + "/one.yaml")

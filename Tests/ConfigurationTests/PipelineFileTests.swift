@@ -2,7 +2,7 @@ import Configuration
 import Pipeline
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct PipelineFileTests {
+@Suite(.timeLimit(.minutes(4))) struct PipelineFileTests {
     private func problems(_ yaml: String) -> [String] {
         let text = refusal { () throws(ConfigurationError) in try PipelineFile.parse(yaml: yaml, name: "p.yaml") }
         return text?.split(separator: "\n").map(String.init) ?? []

@@ -4,7 +4,7 @@ import Testing
 
 /// Every answer that the claim's, the heartbeat's and the finish's script can give.
 @Suite struct ClaimTests {
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func aClaimIsTakenOnceAndEndsDone() async throws {
         try await withCoordinator { coordinator, _ in
             let first = Claim(coordinator: coordinator)
@@ -27,7 +27,7 @@ import Testing
     }
 
     /// Several at a time are what as many one by one would be.
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func severalClaimsAreAnsweredInOrderAndEachGetsItsOwnLease() async throws {
         try await withCoordinator { coordinator, redis in
             func wanted(_ run: String, _ attempt: Int = 1, token: String) -> Coordinator.Claim {
@@ -73,7 +73,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func aClaimNeedsNoMirror() async throws {
         try await withCoordinator { coordinator, _ in
             let claim = Claim(coordinator: coordinator)
@@ -84,7 +84,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func anOldAttemptIsStale() async throws {
         try await withCoordinator { coordinator, _ in
             let claim = Claim(coordinator: coordinator)
@@ -96,7 +96,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func aCancelledRunIsNotClaimedAndItsHeartbeatsSayStop() async throws {
         try await withCoordinator { coordinator, _ in
             let claim = Claim(coordinator: coordinator)
@@ -113,7 +113,7 @@ import Testing
     }
 
     /// What runs whatever became of the run must also tell of its cancellation.
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func aTaskOfACancelledRunThatAlwaysRunsIsNotStopped() async throws {
         try await withCoordinator { coordinator, _ in
             let claim = Claim(coordinator: coordinator)
@@ -129,7 +129,7 @@ import Testing
     }
 
     /// The answer to the first claim was lost, and the lease may have run out since.
-    @Test(.timeLimit(.minutes(1)), arguments: [Duration.seconds(30), .milliseconds(50)])
+    @Test(.timeLimit(.minutes(4)), arguments: [Duration.seconds(30), .milliseconds(50)])
     func aClaimIsRepeatedWithItsToken(lease: Duration) async throws {
         try await withCoordinator { coordinator, _ in
             var claim = Claim(coordinator: coordinator)
@@ -145,7 +145,7 @@ import Testing
     }
 
     /// A lease that ran out: nobody else may claim that attempt, its holder may go on, the next attempt is free.
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func anExpiredLease() async throws {
         try await withCoordinator { coordinator, _ in
             var claim = Claim(coordinator: coordinator)
@@ -161,7 +161,7 @@ import Testing
     }
 
     /// The attempt after a loss is not held up by a holder that woke, and tells it to stop.
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func theNextAttemptTakesTheLeaseFromTheOneBefore() async throws {
         try await withCoordinator { coordinator, _ in
             let zombie = Claim(coordinator: coordinator)
@@ -176,7 +176,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func aHeartbeatFreesTheLeaseForTheNextAttempt() async throws {
         try await withCoordinator { coordinator, _ in
             let zombie = Claim(coordinator: coordinator)
@@ -187,7 +187,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func aHeartbeatPutsBackWhatTheServerForgot() async throws {
         try await withCoordinator { coordinator, redis in
             let claim = Claim(coordinator: coordinator)
@@ -205,7 +205,7 @@ import Testing
     }
 
     /// The message was sent again before the holder's heartbeat: the holder is still the first.
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func aHeartbeatComesBeforeTheClaimOfAMessageThatWasSentAgain() async throws {
         try await withCoordinator { coordinator, redis in
             let claim = Claim(coordinator: coordinator)
@@ -220,7 +220,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func aClaimThatCameFirstAfterALossOfMemoryWins() async throws {
         try await withCoordinator { coordinator, redis in
             let first = Claim(coordinator: coordinator)
@@ -236,7 +236,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func manyMirrorsAndStandingsAtOnceKeepTheirOrder() async throws {
         try await withCoordinator { coordinator, _ in
             let tasks = (0..<1_000).map { TaskID(run: RunID("r\($0)"), stage: "s") }
@@ -247,7 +247,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func namesWithOddCharactersAreKeysLikeOthers() async throws {
         try await withCoordinator { coordinator, _ in
             var claim = Claim(coordinator: coordinator)

@@ -13,7 +13,7 @@ import Testing
             startedAt: Timestamp(microseconds: 1_700_000_000_000_001), tasks: ["r1/a", "r2/b"])
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func theRegistryShowsWhoGaveASignOfLife() async throws {
         try await withCoordinator { coordinator, _ in
             #expect(try await coordinator.workers().isEmpty)
@@ -31,7 +31,7 @@ import Testing
     }
 
     /// The index of workers that are long gone does not grow for ever.
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func theIndexForgetsTheDead() async throws {
         try await withCoordinator { coordinator, redis in
             let past = Timestamp.now.advanced(by: .seconds(-3_600))
@@ -44,7 +44,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func aTakeoverDropsWhatTheFormerProcessHeldAndWakesTheReconciler() async throws {
         try await withCoordinator { coordinator, _ in
             let wakes = coordinator.wakeUps()
@@ -69,7 +69,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func whatIsFinishedOrTakenByOthersIsNotReleased() async throws {
         try await withCoordinator { coordinator, _ in
             let claim = Claim(coordinator: coordinator)
@@ -84,7 +84,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func poolSizesAreKeptAndTold() async throws {
         try await withCoordinator { coordinator, _ in
             let changes = coordinator.poolChanges()
@@ -103,7 +103,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func theLiveLogIsReadFromACursor() async throws {
         try await withCoordinator { coordinator, _ in
             let task = TaskID(run: RunID("r"), stage: "a")
@@ -120,7 +120,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func theLiveLogIsBounded() async throws {
         try await withCoordinator { coordinator, _ in
             let task = TaskID(run: RunID("r"), stage: "a")
@@ -134,7 +134,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func changesOfARunAreTold() async throws {
         try await withCoordinator { coordinator, _ in
             let run = RunID("r")
@@ -162,7 +162,7 @@ import Testing
     }
 
     /// A real FLUSHALL and a restart, on a server of its own.
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func aClaimOutlivesFlushAndRestart() async throws {
         let stack = try await TestServers.fresh(.redis)
         try await withCoordinator(at: try await stack.endpoints().redisURL) { coordinator, redis in

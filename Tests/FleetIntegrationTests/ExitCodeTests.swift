@@ -9,7 +9,7 @@ import Testing
 
 @testable import martlet
 
-@Suite(.timeLimit(.minutes(2))) struct ExitCodeTests {
+@Suite(.timeLimit(.minutes(4))) struct ExitCodeTests {
     @Test func everyKindOfErrorHasItsCode() {
         let codes: [(any Error, ExitCode)] = [
             (PipelineError(.invalidParameter, "no such parameter"), ExitCodes.usage),

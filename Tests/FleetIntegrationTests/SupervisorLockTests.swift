@@ -3,7 +3,7 @@ import Testing
 
 @testable import martlet
 
-@Suite(.timeLimit(.minutes(1))) struct SupervisorLockTests {
+@Suite(.timeLimit(.minutes(4))) struct SupervisorLockTests {
     @Test func namesItsHolderUntilItIsGivenBack() throws {
         let state = try TestFolders.make()
         defer { try? FileManager.default.removeItem(atPath: state) }

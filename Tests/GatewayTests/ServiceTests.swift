@@ -6,7 +6,7 @@ import Testing
 @testable import Gateway
 
 /// Requests that a service answers, on real sockets.
-@Suite(.timeLimit(.minutes(1))) struct ServiceTests {
+@Suite(.timeLimit(.minutes(4))) struct ServiceTests {
     /// Reads the body and counts it; tells when it could not read it to its end.
     private struct Counting: GatewayService {
         let broken = Signal()

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Gateway
 
-@Suite(.timeLimit(.minutes(1))) struct UsageJournalTests {
+@Suite(.timeLimit(.minutes(4))) struct UsageJournalTests {
     private static let prices = PriceTable(
         byModel: ["m": PriceTable.Price(prompt: 1_000_000, cached: 500_000, completion: 10_000_000)])
 

@@ -5,7 +5,7 @@ import Testing
 @testable import HTTPTransport
 
 /// One gibibyte each way in bounded memory.
-@Suite(.serialized, .timeLimit(.minutes(2)))
+@Suite(.serialized, .timeLimit(.minutes(4)))
 struct LargeBodyTests {
     private static let size = 1 << 30
     /// Half of the body: the other tests of this process grow at the same time, by some 100 MB each.

@@ -4,7 +4,7 @@ import Testing
 @testable import HTTPTransport
 
 /// Redirects, proxies and address policies.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(4)))
 struct RoutingTests {
     let peer: Peer
     let other: Peer

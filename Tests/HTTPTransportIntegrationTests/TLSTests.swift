@@ -3,7 +3,7 @@ import Testing
 
 @testable import HTTPTransport
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(4)))
 struct TLSTests {
     @Test func theAuthorityDecides() async throws {
         try await withTemporaryFolder { folder in

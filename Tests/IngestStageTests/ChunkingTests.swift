@@ -4,7 +4,7 @@ import Testing
 @testable import IngestStage
 
 @Suite struct ChunkingTests {
-    @Test(.timeLimit(.minutes(1)), arguments: ["data.jsonl", "data.csv"])
+    @Test(.timeLimit(.minutes(4)), arguments: ["data.jsonl", "data.csv"])
     func theResultDoesNotDependOnTheChunks(_ name: String) async throws {
         let lines =
             (1...40).map(pairLine) + [

@@ -119,7 +119,7 @@ import Testing
         #expect(records == 500)
     }
 
-    @Test(.timeLimit(.minutes(1))) func aCancelledIngestStopsInMidSource() async throws {
+    @Test(.timeLimit(.minutes(4))) func aCancelledIngestStopsInMidSource() async throws {
         let folder = try ScratchFolder()
         let path = folder.path
         let source = EndlessSource()

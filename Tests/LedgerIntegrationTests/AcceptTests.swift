@@ -4,7 +4,7 @@ import PostgresClient
 import Testing
 
 @Suite struct AcceptTests {
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func aKnownEventStartsNothing() async throws {
         try await withLedger { ledger, _ in
             let spec = PipelineSpec.chain("a")
@@ -25,7 +25,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func twoSchedulersWithOverlappingBatchesNeverDeadlock() async throws {
         try await withLedger { ledger, _ in
             let spec = PipelineSpec.chain("a", "b")
@@ -47,7 +47,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func fiveHundredRunsInOneBatch() async throws {
         try await withLedger { ledger, _ in
             let spec = PipelineSpec.chain("a", "b", "c", "d", "e", "f")
@@ -60,7 +60,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func oddTextComesBackAsItWas() async throws {
         let text = "ü 😀 \u{202E}rtl\u{202C} \\u0041 \" ' ; -- {1,2} NULL \u{7F}\n\t"
         try await withLedger { ledger, _ in
@@ -74,7 +74,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func aNULIsRefusedAndNothingOfTheBatchIsKept() async throws {
         try await withLedger { ledger, _ in
             let good = newRun(.chain("a"))
@@ -87,7 +87,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func deadLettersKeepTheirBytesAndShowTheirNULs() async throws {
         try await withLedger { ledger, _ in
             let body = (0..<2_000).map { UInt8(truncatingIfNeeded: $0) }
@@ -108,7 +108,7 @@ import Testing
     }
 
     /// A ledger that was restored from before a pipeline was known.
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func aPipelineThatVanishedIsWrittenAgain() async throws {
         try await withLedger { ledger, client in
             let spec = PipelineSpec.chain("a")

@@ -5,7 +5,7 @@ import Synchronization
 import Testing
 
 @Suite struct DispatchTests {
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func theMostUrgentComeFirstThenTheOldest() async throws {
         try await withLedger { ledger, _ in
             let spec = PipelineSpec.chain("a")
@@ -24,7 +24,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func whatIsNotSentStaysReady() async throws {
         try await withLedger { ledger, _ in
             let spec = PipelineSpec.chain("a")
@@ -43,7 +43,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func twoDispatchersShareTheWorkAndNeitherWaits() async throws {
         try await withLedger { ledger, _ in
             let spec = PipelineSpec.chain("a")
@@ -64,7 +64,7 @@ import Testing
     }
 
     /// A worker can be faster than the commit of the dispatcher that sent it its task.
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func aResultThatOvertakesTheCommitCounts() async throws {
         try await withLedger { ledger, client in
             let run = try await ledger.start(.chain("a", "b"))
@@ -82,7 +82,7 @@ import Testing
     }
 
     /// Its scheduler died between the broker's confirm and the commit: the worker is the first to say that it is out.
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func aTaskThatRunsWithoutAKnownDispatchIsInFlight() async throws {
         try await withLedger { ledger, _ in
             let run = try await ledger.start(.chain("a"))
@@ -98,7 +98,7 @@ import Testing
     }
 
     /// Clocks of workers differ; that of the ledger decides when a task is due.
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func aWorkersClockDoesNotDelayARetry() async throws {
         try await withLedger { ledger, _ in
             let run = try await ledger.start(.chain("a"))
@@ -110,7 +110,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func poolsWithWorkAndTheNextDueTime() async throws {
         try await withLedger { ledger, _ in
             var stages: [StageSpec] = []
@@ -132,7 +132,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func readyNotificationsArrive() async throws {
         try await withLedger { ledger, _ in
             var notices = ledger.readyNotifications().makeAsyncIterator()

@@ -4,7 +4,7 @@ import Testing
 
 /// A run from its event to its end, through every call that the loops and the command line make.
 @Suite struct LifeTests {
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func aChainRunsToItsEnd() async throws {
         try await withLedger { ledger, _ in
             let spec = PipelineSpec.chain("a", "b")
@@ -61,7 +61,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func everyCallForPeopleWorks() async throws {
         try await withLedger { ledger, _ in
             let run = try await ledger.start(.chain("a", "b"))

@@ -5,7 +5,7 @@ import TestServers
 import Testing
 
 @Suite struct MigrationTests {
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func migratingAgainChangesNothing() async throws {
         try await withLedger { ledger, client in
             try await ledger.migrate()
@@ -14,7 +14,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func manyProcessesMayMigrateAtOnce() async throws {
         try await withLedger(migrated: false) { ledger, client in
             try await withThrowingTaskGroup(of: Void.self) { group in
@@ -27,7 +27,7 @@ import Testing
     }
 
     /// What a ledger of the first version holds is all there afterwards.
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func aLedgerInUseIsMigrated() async throws {
         try await withLedger { ledger, client in
             let run = newRun(.chain("a", "b"))
@@ -48,7 +48,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func aNewerSchemaIsRefused() async throws {
         try await withLedger { ledger, client in
             try await client.query("INSERT INTO martlet.migrations (version, digest) VALUES (999, 'x')")
@@ -58,7 +58,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func aMigrationThatDiffersIsRefused() async throws {
         try await withLedger { ledger, client in
             try await client.query("UPDATE martlet.migrations SET digest = repeat('0', 64)")
@@ -67,7 +67,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func aMigrationThatIsGoneIsRefused() async throws {
         try await withLedger { ledger, client in
             // Version 1 was applied, and its row is lost: applying it again must not look like success.

@@ -12,7 +12,7 @@ import Testing
         return spec
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func cancellingStopsAndTells() async throws {
         try await withLedger { ledger, _ in
             let run = try await ledger.start(Self.withNotice)
@@ -37,7 +37,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func aRetryKeepsWhatSucceededAndTellsAgain() async throws {
         try await withLedger { ledger, _ in
             let run = try await ledger.start(Self.withNotice)
@@ -72,7 +72,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func aRetryFromAStageTakesWhatIsBehindIt() async throws {
         try await withLedger { ledger, _ in
             let run = try await ledger.start(.chain("a", "b", "c"))
@@ -91,7 +91,7 @@ import Testing
     }
 
     /// A notification that is being retried for minutes must not keep anybody from retrying the run.
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func aRetryDoesNotWaitForTheNotificationOfTheLastOutcome() async throws {
         try await withLedger { ledger, _ in
             let run = try await ledger.start(Self.withNotice)
@@ -105,7 +105,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func runsAreFoundByTheirBeginning() async throws {
         try await withLedger { ledger, _ in
             let none = await #expect(throws: LedgerError.self) { try await ledger.findRun("latest") }
@@ -125,7 +125,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func anEffectIsDoneOnceAndOnlyByItsLastClaim() async throws {
         try await withLedger { ledger, _ in
             let run = try await ledger.start(.chain("a"))
@@ -148,7 +148,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func oneOfManyClaimsOfAnEffectIsTheFirst() async throws {
         try await withLedger { ledger, _ in
             let run = try await ledger.start(.chain("a"))
@@ -164,7 +164,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func aDutyHasOneLeaderAtATime() async throws {
         try await withLedger { ledger, _ in
             let inner = try await ledger.asLeader(of: .reconciling) {
@@ -177,7 +177,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func whatWasLostOnItsWayIsSentAgainAsTheSameAttempt() async throws {
         try await withLedger { ledger, _ in
             let run = try await ledger.start(.chain("a"))
@@ -193,7 +193,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func aRunThatStandsStillIsFoundAndSettled() async throws {
         try await withLedger { ledger, client in
             let run = try await ledger.start(.chain("a", "b"))

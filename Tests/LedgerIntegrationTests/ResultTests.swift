@@ -11,7 +11,7 @@ import Testing
         )
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func theFirstResultOfTheAttemptThatCountsWins() async throws {
         try await withLedger { ledger, _ in
             let run = try await ledger.start(.chain("a"))
@@ -29,7 +29,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func anotherTokenThanTheOneThatStartedIsDropped() async throws {
         try await withLedger { ledger, _ in
             let run = try await ledger.start(.chain("a"))
@@ -46,7 +46,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func aRetryableFailureWaitsForItsTime() async throws {
         try await withLedger { ledger, _ in
             let retry = RetryPolicy(
@@ -69,7 +69,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func theLastFailureEndsTheTaskAndTheRun() async throws {
         try await withLedger { ledger, _ in
             let run = try await ledger.start(.chain("a", "b"))
@@ -88,7 +88,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func aLackOfMemoryIsTriedOnceMoreWithLess() async throws {
         try await withLedger { ledger, _ in
             let run = try await ledger.start(.chain("a"))
@@ -105,7 +105,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func aRejectionIsAnOutcomeWithItsDecision() async throws {
         try await withLedger { ledger, _ in
             let run = try await ledger.start(.chain("a", "b"))
@@ -122,7 +122,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func stagesFanOutAndIn() async throws {
         try await withLedger { ledger, _ in
             let spec = PipelineSpec(
@@ -148,7 +148,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func aStageThatRunsAlwaysIsToldTheOutcome() async throws {
         try await withLedger { ledger, _ in
             var spec = PipelineSpec.chain("a", "b")
@@ -171,7 +171,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func lossesAreCountedApartAndAtLastPoison() async throws {
         try await withLedger { ledger, _ in
             let run = try await ledger.start(.chain("a"))
@@ -193,7 +193,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func twoSchedulersApplyOverlappingBatchesWithoutDeadlock() async throws {
         try await withLedger { ledger, _ in
             let runs = (0..<60).map { _ in newRun(.chain("a", "b", "c")) }
@@ -224,7 +224,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func anOutputThatCannotBeStoredIsRefusedAndAFailuresTextIsKept() async throws {
         try await withLedger { ledger, _ in
             let run = try await ledger.start(.chain("a"))

@@ -7,7 +7,7 @@ import Testing
 @Suite struct ServingTests {
     private static func digest(_ seed: UInt8) -> [UInt8] { [UInt8](repeating: seed, count: 32) }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func aKeyComesBackAsItWasMade() async throws {
         try await withLedger { ledger, _ in
             var limits = APIKey.Limits()
@@ -40,7 +40,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func whatCannotBeIsRefused() async throws {
         try await withLedger { ledger, _ in
             _ = try await ledger.createKey(
@@ -60,7 +60,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func changesOfKeysAreTold() async throws {
         try await withLedger { ledger, _ in
             var changes = ledger.keyChanges().makeAsyncIterator()
@@ -86,7 +86,7 @@ import Testing
         return UsageLine(group: UsageLine.Group(hour: hour, key: key, model: "m", version: version), sum: sum)
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func aBatchIsAddedOnceHoweverOftenItComes() async throws {
         try await withLedger { ledger, _ in
             let key = try await ledger.createKey(
@@ -114,7 +114,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func manyGatewaysAddAtOnce() async throws {
         try await withLedger { ledger, _ in
             let hour = Int(Timestamp.now.seconds) / 3_600
@@ -143,7 +143,7 @@ import Testing
             id: id, model: model, candidate: "2", baseline: "1", policy: policy, actor: "x")
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func aModelHasOneRolloutAtATime() async throws {
         try await withLedger { ledger, _ in
             try await Self.start(ledger, "a")
@@ -181,7 +181,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func whatGatewaysSawIsAddedUp() async throws {
         try await withLedger { ledger, _ in
             try await Self.start(ledger, "a")

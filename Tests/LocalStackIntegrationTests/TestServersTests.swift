@@ -3,7 +3,7 @@ import TestServers
 import Testing
 
 @Suite struct TestServersTests {
-    @Test(.timeLimit(.minutes(2)))
+    @Test(.timeLimit(.minutes(4)))
     func everyServerStartsAndAnswers() async throws {
         async let broker = TestServers.shared.rabbitMQ()
         async let redis = TestServers.shared.redis()

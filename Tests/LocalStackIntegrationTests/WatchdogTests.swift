@@ -4,7 +4,7 @@ import LocalStack
 import TestServers
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct WatchdogTests {
+@Suite(.timeLimit(.minutes(4))) struct WatchdogTests {
     /// A shell that holds the watchdog's pipe, as a test process does, and is then killed without warning.
     @Test func endsServersAndFolderWhenTheirOwnerIsKilled() async throws {
         let folder = "/tmp/martlet-watchdog-\(UInt64.random(in: 0 ... .max))"

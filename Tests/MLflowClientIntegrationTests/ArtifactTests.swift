@@ -3,7 +3,7 @@ import Testing
 
 @testable import MLflowClient
 
-@Suite(.timeLimit(.minutes(2))) struct ArtifactTests {
+@Suite(.timeLimit(.minutes(4))) struct ArtifactTests {
     @Test func movesFilesThroughTheServer() async throws {
         try await Tracker.with { tracker async throws in
             let run = try await tracker.makeRun()

@@ -2,7 +2,7 @@ import Testing
 
 @testable import MLflowClient
 
-@Suite(.timeLimit(.minutes(2))) struct RegistryTests {
+@Suite(.timeLimit(.minutes(4))) struct RegistryTests {
     @Test func registersVersionsWithAliases() async throws {
         try await Tracker.with { tracker async throws in
             let client = tracker.client

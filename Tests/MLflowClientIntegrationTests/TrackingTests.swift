@@ -2,7 +2,7 @@ import Testing
 
 @testable import MLflowClient
 
-@Suite(.timeLimit(.minutes(2))) struct TrackingTests {
+@Suite(.timeLimit(.minutes(4))) struct TrackingTests {
     @Test func createsAnExperimentOnceHoweverManyAsk() async throws {
         try await Tracker.with { tracker async throws in
             let ids = try await withThrowingTaskGroup(of: String.self) { group in

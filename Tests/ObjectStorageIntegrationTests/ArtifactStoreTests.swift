@@ -3,7 +3,7 @@ import Testing
 
 @testable import ObjectStorage
 
-@Suite(.timeLimit(.minutes(1))) struct ArtifactStoreTests {
+@Suite(.timeLimit(.minutes(4))) struct ArtifactStoreTests {
     @Test func publishesAndFetchesADirectory() async throws {
         try await Store.with { store async throws in
             let source = "\(store.folder)/source"

@@ -5,7 +5,7 @@ import Testing
 @testable import ObjectStorage
 
 /// Bytes that are not those that were written are never returned as if they were.
-@Suite(.timeLimit(.minutes(1))) struct CorruptionTests {
+@Suite(.timeLimit(.minutes(4))) struct CorruptionTests {
     /// Stores other bytes under a digest that is not theirs, as rot or a careless tool would.
     private func corrupt(_ store: Store, key: String, size: Int) async throws -> String {
         let claimed = Hex.sha256(Store.bytes(size, seed: 1))

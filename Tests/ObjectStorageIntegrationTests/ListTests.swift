@@ -2,7 +2,7 @@ import Testing
 
 @testable import ObjectStorage
 
-@Suite(.timeLimit(.minutes(1))) struct ListTests {
+@Suite(.timeLimit(.minutes(4))) struct ListTests {
     @Test func listsAndDeletesMoreThanOnePage() async throws {
         try await Store.with { store async throws in
             let keys = (0..<1250).map { "many/\($0 / 100)/key \($0)+ü" }

@@ -3,7 +3,7 @@ import Testing
 
 @testable import ObjectStorage
 
-@Suite(.timeLimit(.minutes(1))) struct ObjectTests {
+@Suite(.timeLimit(.minutes(4))) struct ObjectTests {
     @Test func keepsMetadataAndContentType() async throws {
         try await Store.with { store async throws in
             let result = try await store.client.put(

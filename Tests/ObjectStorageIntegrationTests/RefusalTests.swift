@@ -3,7 +3,7 @@ import Testing
 @testable import ObjectStorage
 
 /// What goes wrong is told by name, at once.
-@Suite(.timeLimit(.minutes(1))) struct RefusalTests {
+@Suite(.timeLimit(.minutes(4))) struct RefusalTests {
     @Test func namesAWrongSecretAndAnUnknownKey() async throws {
         try await Store.with { store async throws in
             _ = try await store.client.put([1], bucket: store.bucket, key: "k")

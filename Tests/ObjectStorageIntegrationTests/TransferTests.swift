@@ -4,7 +4,7 @@ import Testing
 
 @testable import ObjectStorage
 
-@Suite(.timeLimit(.minutes(1))) struct TransferTests {
+@Suite(.timeLimit(.minutes(4))) struct TransferTests {
     @Test(arguments: [1, 1 << 20, 5 << 20, (5 << 20) + 1, (21 << 20) + 12345])
     func movesFilesOfAnySize(_ size: Int) async throws {
         try await Store.with { store async throws in

@@ -5,7 +5,7 @@ import Testing
 @testable import ObjectStorage
 
 /// Failures that pass, and failures that look like success.
-@Suite(.timeLimit(.minutes(1))) struct RetryTests {
+@Suite(.timeLimit(.minutes(4))) struct RetryTests {
     private typealias Reply = ScriptedServer.Reply
 
     private func with<Result: Sendable>(

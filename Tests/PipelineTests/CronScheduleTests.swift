@@ -1,7 +1,7 @@
 import Pipeline
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct CronScheduleTests {
+@Suite(.timeLimit(.minutes(4))) struct CronScheduleTests {
     @Test(
         arguments: [
             ("* * * * *", "2026-03-01T12:00:00Z", "2026-03-01T12:01:00Z"),

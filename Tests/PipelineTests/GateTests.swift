@@ -2,7 +2,7 @@ import Foundation
 import Pipeline
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct GateTests {
+@Suite(.timeLimit(.minutes(4))) struct GateTests {
     private func decide(_ rule: JSONValue, _ metrics: JSONValue) throws -> GateResult {
         let decision = try GatePolicy(json: ["rules": [rule]]).evaluate(metrics: metrics)
         #expect(decision.isAccepted == (decision.results.first?.passed ?? false))

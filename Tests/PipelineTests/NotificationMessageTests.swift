@@ -1,7 +1,7 @@
 import Pipeline
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct NotificationMessageTests {
+@Suite(.timeLimit(.minutes(4))) struct NotificationMessageTests {
     private let start = Timestamp(microseconds: 1_772_366_400_000_000)
 
     private func stage(

@@ -1,7 +1,7 @@
 import Pipeline
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct ParameterTests {
+@Suite(.timeLimit(.minutes(4))) struct ParameterTests {
     private let values: [String: JSONValue] = [
         "n": 3, "rate": 0.25, "name": "x", "list": [1, 2], "none": nil, "run.id": "r1", "object": ["b": 1, "a": true],
     ]

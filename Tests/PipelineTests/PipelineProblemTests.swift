@@ -1,7 +1,7 @@
 import Pipeline
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct PipelineProblemTests {
+@Suite(.timeLimit(.minutes(4))) struct PipelineProblemTests {
     private func problems(_ stages: [StageSpec], parameters: [String: JSONValue] = [:]) -> [String] {
         PipelineSpec(name: "p", parameters: parameters, stages: stages).problems().map(\.description)
     }

@@ -1,7 +1,7 @@
 import Pipeline
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct RunMachineTests {
+@Suite(.timeLimit(.minutes(4))) struct RunMachineTests {
     /// How a stage of a simulated run ends.
     enum Ending: CaseIterable { case succeeded, rejected, dead, cancelled }
 

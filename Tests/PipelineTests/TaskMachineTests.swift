@@ -1,7 +1,7 @@
 import Pipeline
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct TaskMachineTests {
+@Suite(.timeLimit(.minutes(4))) struct TaskMachineTests {
     private let machine = TaskMachine(
         policy: RetryPolicy(maximumAttempts: 3, initialDelaySeconds: 4, multiplier: 2, maximumDelaySeconds: 60))
 

@@ -2,7 +2,7 @@ import PostgresClient
 import TestServers
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(4)))
 struct ConnectTests {
     @Test
     func aWrongPasswordFailsAtOnceAndIsNotShown() async throws {

@@ -5,7 +5,7 @@ import TestServers
 import Testing
 
 /// Each test has a server of its own, to stop, freeze or reconfigure.
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(4)))
 struct ServerFaultTests {
     @Test
     func aRestartIsBridgedForQueriesAndListeners() async throws {

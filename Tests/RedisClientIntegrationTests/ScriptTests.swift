@@ -3,7 +3,7 @@ import RedisClient
 import TestServers
 import Testing
 
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(4)))
 struct ScriptTests {
     private let add = RedisScript(name: "add", source: "return redis.call('INCRBY', KEYS[1], ARGV[1])")
     private let put = RedisScript(name: "put", source: "return redis.call('SET', KEYS[1], ARGV[1])")

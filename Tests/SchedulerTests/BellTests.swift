@@ -2,7 +2,7 @@ import Testing
 
 @testable import Scheduler
 
-@Suite(.timeLimit(.minutes(1))) struct BellTests {
+@Suite(.timeLimit(.minutes(4))) struct BellTests {
     @Test func aRingEndsTheWait() async {
         let bell = Bell()
         async let isRung = bell.wait(atMost: .seconds(50))

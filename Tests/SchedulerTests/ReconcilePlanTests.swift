@@ -71,6 +71,21 @@ import Testing
         #expect(rounds.round(after: 30, []).memory.blindAt == nil)
     }
 
+    /// A machine that is suspended takes its workers with it.
+    @Test func leasesThatRanOutWhileTheSchedulerStoodStillGetTimeToBeRenewed() {
+        let tasks = [task(.abandoned, state: .running)]
+        for (pause, isExcused) in [(10, false), (60, true)] {
+            var rounds = Rounds()
+            for seconds in [0, 10, pause] {
+                let now = rounds.now.advanced(by: .seconds(seconds))
+                rounds.memory.looked(now, interval: .seconds(10), lease: Self.lease)
+                #expect(rounds.round(after: seconds, []).lost.isEmpty)
+            }
+            #expect(rounds.round(tasks).lost.isEmpty == isExcused, "after \(pause) s")
+            #expect(!isExcused || rounds.round(after: 16, tasks).lost.count == 1)
+        }
+    }
+
     @Test func aForgottenRunningTaskHasALeaseToComeBack() {
         var rounds = Rounds()
         let tasks = [task(.unknown, state: .running, known: 0)]

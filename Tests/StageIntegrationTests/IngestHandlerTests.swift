@@ -46,7 +46,7 @@ import Testing
 
     // MARK: Where data comes from
 
-    @Test(.timeLimit(.minutes(1)), arguments: ["rows", "untagged", "chunked"])
+    @Test(.timeLimit(.minutes(4)), arguments: ["rows", "untagged", "chunked"])
     func aWebServersFileBecomesADataset(_ name: String) async throws {
         let peer = try await Peer.start("files")
         try await Workbench.with { bench in
@@ -64,7 +64,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)), arguments: ["file", "s3"])
+    @Test(.timeLimit(.minutes(4)), arguments: ["file", "s3"])
     func oneContentIsOneDatasetWhereverItLies(_ scheme: String) async throws {
         try await Workbench.with { bench in
             let text = (0..<50).map {
@@ -121,7 +121,7 @@ import Testing
     // MARK: What is refused
 
     @Test(
-        .timeLimit(.minutes(1)),
+        .timeLimit(.minutes(4)),
         arguments: [
             ("missing.jsonl", "ingest.source_not_found", Failure.Class.permanent),
             ("private.jsonl", "ingest.source_unreadable", .permanent),
@@ -141,7 +141,7 @@ import Testing
     }
 
     @Test(
-        .timeLimit(.minutes(1)),
+        .timeLimit(.minutes(4)),
         arguments: [
             ("http://169.254.169.254/x.jsonl", ["0.0.0.0/0"]), ("http://[fd00:ec2::254]/x.jsonl", ["::/0"]),
             ("http://[::ffff:169.254.169.254]/x.jsonl", ["::/0", "0.0.0.0/0"]), ("http://127.0.0.1:9/x.jsonl", []),
@@ -155,7 +155,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func theStoresRefusalsAreNamed() async throws {
         try await Workbench.with { bench in
             let bucket = try await failure("s3://no-such-bucket-\(bench.bucket)/a.jsonl", bench)
@@ -170,7 +170,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func filesOutsideTheRootsAreRefused() async throws {
         try await Workbench.with { bench in
             let inside = bench.folder + "/inside"
@@ -196,7 +196,7 @@ import Testing
 
     // MARK: After a failure
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func theQuarantineOfAFailedAttemptIsKept() async throws {
         try await Workbench.with { bench in
             let path = try bench.file("rows.jsonl", Self.row + "\n{oops}\n" + #"{"question":"no answer"}"# + "\n")

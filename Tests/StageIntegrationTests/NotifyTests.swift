@@ -85,7 +85,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)), arguments: [RunState.succeeded, .rejected, .failed, .cancelled])
+    @Test(.timeLimit(.minutes(4)), arguments: [RunState.succeeded, .rejected, .failed, .cancelled])
     func everyOutcomeIsToldAndSigned(_ state: RunState) async throws {
         try await with { setting in
             let (output, failure, log) = try await setting.tell(
@@ -109,7 +109,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func aWebhookWithoutASecretIsToldAndPointedOut() async throws {
         try await with { setting in
             let bare = Receiver.webhook(name: "bare", url: setting.peer.url + "/hook", secret: nil)
@@ -122,7 +122,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func slackAndMailAreToldInTheirOwnWords() async throws {
         try await with { setting in
             let mail = Receiver.mail(
@@ -144,7 +144,7 @@ import Testing
     }
 
     /// The stage is tried again for the one that did not listen; those who were told are left in peace.
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func aFailingReceiverIsTriedAgainAloneThenSucceeds() async throws {
         try await with { setting in
             // A call that fails is repeated once at once, so four refusals are two attempts.
@@ -165,7 +165,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func aReceiverThatRefusesIsShownAsFailed() async throws {
         try await with { setting in
             let closed = Receiver.webhook(name: "closed", url: "http://127.0.0.1:9/t0psecret?k=t0psecret", secret: nil)
@@ -186,7 +186,7 @@ import Testing
     }
 
     @Test(
-        .timeLimit(.minutes(1)),
+        .timeLimit(.minutes(4)),
         arguments: [
             "http://127.0.0.1:1/", "http://localhost:1/", "http://[::1]:1/", "http://169.254.169.254/latest/",
             "http://[fe80::1]/", "http://10.0.0.1/", "http://[::ffff:127.0.0.1]:1/",
@@ -201,7 +201,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func withoutReceiversNobodyIsToldAndItSaysSo() async throws {
         try await with { setting in
             let (output, failure, log) = try await setting.tell([])
@@ -212,7 +212,7 @@ import Testing
     }
 
     /// A rollout's end is told once, by whichever process finds it; who fails is told again, alone.
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func aRolloutsEndIsToldOnce() async throws {
         try await with { setting in
             let ledger = setting.ledger

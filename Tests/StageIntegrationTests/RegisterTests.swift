@@ -272,7 +272,7 @@ import Testing
     }
 
     /// A web server that is not MLflow, such as an ingress whose backend is gone, is no registry without a champion.
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func aStrangers404IsNoMissingChampion() async throws {
         let peer = try await Peer.start("files")
         try await Workbench.with { bench in

@@ -43,7 +43,10 @@ import Testing
         let trained = try await TrainedModel.shared()
         let bench = trained.bench
         let run = RunID.fresh()
-        let handler = try await TrainedModel.handler(bench, mlflow: nil)
+        // A tracker that does not answer yet: the attempt cannot end before it is cancelled, however late that is.
+        let target = try #require(URLComponents(string: try await TestServers.shared.mlflow())?.port)
+        let relay = try await Peer.start("relay", [String(target), bench.folder + "/never"])
+        let handler = try await TrainedModel.handler(bench, mlflow: relay.url)
         let first = trained.context(run: run)
         let attempt = Task { try await handler.run(first) }
         try await checkpoint(in: first)

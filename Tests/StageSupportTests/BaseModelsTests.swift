@@ -8,7 +8,7 @@ import TestServers
 import Testing
 
 /// Equal weights under several names, in a bucket of the test's own.
-@Suite(.timeLimit(.minutes(2))) struct BaseModelsTests {
+@Suite(.timeLimit(.minutes(4))) struct BaseModelsTests {
     private static let prefix = "models/files/d1/"
 
     /// A store, a folder with a model of two files, and a way to import it.

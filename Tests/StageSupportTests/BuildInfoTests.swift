@@ -3,7 +3,7 @@ import StageSupport
 import Testing
 
 /// What a model's lineage says about the code that made it.
-@Suite(.timeLimit(.minutes(1))) struct BuildInfoTests {
+@Suite(.timeLimit(.minutes(4))) struct BuildInfoTests {
     @Test func theCodeIsNamedByWhatRuns() throws {
         let scene = try StageScene()
         defer { scene.remove() }

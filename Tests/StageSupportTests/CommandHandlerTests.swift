@@ -9,7 +9,7 @@ import Testing
 import WorkerRuntime
 
 /// Stages that run any program.
-@Suite(.timeLimit(.minutes(1))) struct CommandHandlerTests {
+@Suite(.timeLimit(.minutes(4))) struct CommandHandlerTests {
     private func scene(_ words: String..., environment: JSONValue? = nil) throws -> StageScene {
         var parameters: [String: JSONValue] = ["command": .array(words.map(JSONValue.string))]
         if let environment { parameters["environment"] = environment }

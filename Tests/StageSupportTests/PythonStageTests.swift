@@ -9,7 +9,7 @@ import Testing
 @testable import WorkerRuntime
 
 /// The protocol between a stage and its Python process, with scripts that behave and scripts that do not.
-@Suite(.timeLimit(.minutes(1))) struct PythonStageTests {
+@Suite(.timeLimit(.minutes(4))) struct PythonStageTests {
     private func run(
         _ script: String, drain: DrainSignal = DrainSignal(),
         handle: @escaping @Sendable (PythonStage.Event) async throws -> Void = { _ in }
@@ -137,14 +137,14 @@ import Testing
         let drain = DrainSignal()
         let (ending, log) = try await run(
             """
-            import json, signal, sys
+            import json, signal, sys, time
             def save(number, frame):
                 print("saving", file=sys.stderr)
                 print(json.dumps({"event": "released"}), flush=True)
                 sys.exit(75)
             signal.signal(signal.SIGTERM, save)
             print(json.dumps({"event": "up"}), flush=True)
-            signal.pause()
+            while True: time.sleep(0.1)
             """, drain: drain
         ) { _ in drain.set() }
         guard case .released = ending else {
@@ -152,6 +152,33 @@ import Testing
             return
         }
         #expect(log.contains("saving"))
+    }
+
+    /// Python takes a moment before it heeds a signal.
+    @Test func whoIsStoppedBeforeItCanSaveItselfHasNotFailed() async throws {
+        let drain = DrainSignal()
+        let (ending, _) = try await run(
+            """
+            import json, time
+            print(json.dumps({"event": "up"}), flush=True)
+            while True: time.sleep(0.1)
+            """, drain: drain
+        ) { _ in drain.set() }
+        guard case .released = ending else {
+            Issue.record("not released")
+            return
+        }
+    }
+
+    @Test func aWorkerThatStopsStartsNothing() async throws {
+        let drain = DrainSignal()
+        drain.set()
+        let (ending, log) = try await run("print('{}')", drain: drain)
+        guard case .released = ending else {
+            Issue.record("not released")
+            return
+        }
+        #expect(!log.contains("started"))
     }
 
     /// A program that does not heed SIGTERM, in a worker whose own time is nearly over.

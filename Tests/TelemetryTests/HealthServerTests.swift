@@ -4,7 +4,7 @@ import Testing
 
 @testable import Telemetry
 
-@Suite(.timeLimit(.minutes(1))) struct HealthServerTests {
+@Suite(.timeLimit(.minutes(4))) struct HealthServerTests {
     private struct Down: Error, CustomStringConvertible {
         let description = "cannot reach redis://:hunter2@h"
     }

@@ -11,7 +11,7 @@ import Testing
 @testable import WorkerRuntime
 
 /// The catalogue is what the processes record: a name or a label that differs would be dropped at run time.
-@Suite(.timeLimit(.minutes(1))) struct MetricCatalogueTests {
+@Suite(.timeLimit(.minutes(4))) struct MetricCatalogueTests {
     private func recorded() -> String {
         let registry = MetricRegistry()
         withMetricsFactory(registry) {

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Telemetry
 
-@Suite(.timeLimit(.minutes(1))) struct MetricRegistryTests {
+@Suite(.timeLimit(.minutes(4))) struct MetricRegistryTests {
     private static let catalogue = MetricCatalogue([
         .counter("martlet_jobs_total", "Jobs done.", labels: ["pool", "outcome"]),
         .gauge("martlet_busy_slots", "Slots in use.", labels: ["pool"]),

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Telemetry
 
-@Suite(.timeLimit(.minutes(1))) struct TelemetryLogHandlerTests {
+@Suite(.timeLimit(.minutes(4))) struct TelemetryLogHandlerTests {
     /// A logger that writes to a file without a name.
     private func withLogger(
         level: Logger.Level = .info, _ body: (Logger) async throws -> Void

@@ -22,7 +22,7 @@ import WorkerRuntime
         }
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func aLoneCallerIsAnsweredAtOnce() async throws {
         let server = Server()
         server.gate.open()
@@ -33,7 +33,7 @@ import WorkerRuntime
         #expect(server.seen == [[2], [4], [5]])
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func thoseWhoComeMeanwhileGoTogetherUpToTheLimit() async throws {
         let server = Server()
         let combiner = Combiner<Int, Int>(limit: 10, perform: server.answer)
@@ -57,7 +57,7 @@ import WorkerRuntime
         #expect(server.seen.contains { $0.count == 3 })
     }
 
-    @Test(.timeLimit(.minutes(1)))
+    @Test(.timeLimit(.minutes(4)))
     func aCancelledCallerLeavesAndTheOthersStay() async throws {
         let server = Server()
         let combiner = Combiner<Int, Int>(limit: 10, perform: server.answer)

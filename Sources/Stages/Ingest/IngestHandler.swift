@@ -128,16 +128,20 @@ package struct IngestHandler: StageHandler {
             let lines = "\(scratch)/source-\(index).jsonl"
             let folder = DirectorySink(directory: scratch)
             let uri = source.metadata.uri
-            var bytes: Int64 = 0
-            var hasher = SHA256()
-            for try await chunk in try await source.chunks() {
-                bytes += Int64(chunk.count)
-                rawBytes += Int64(chunk.count)
-                guard rawBytes <= parameters.limits.maximumBytes else { throw tooLarge(uri, parameters) }
-                hasher.update(data: chunk)
-                try folder.append(chunk, to: raw)
-                try clock.check("\(rawBytes) bytes of Parquet")
+            let rawBefore = rawBytes
+            let (bytes, hasher) = try await withTaskExecutorPreference(IngestExecutor()) {
+                var bytes: Int64 = 0
+                var hasher = SHA256()
+                for try await chunk in try await source.chunks() {
+                    bytes += Int64(chunk.count)
+                    guard rawBefore + bytes <= parameters.limits.maximumBytes else { throw tooLarge(uri, parameters) }
+                    hasher.update(data: chunk)
+                    try folder.append(chunk, to: raw)
+                    try clock.check("\(rawBefore + bytes) bytes of Parquet")
+                }
+                return (bytes, hasher)
             }
+            rawBytes += bytes
             guard bytes > 0 else { throw IngestError(.emptySource, "\(uri) is empty (0 bytes).") }
             try source.metadata.check(read: bytes)
             try folder.close(raw)

@@ -74,7 +74,7 @@ package final class HeldFolder: Sendable {
     private static func alone<Result>(in parent: String, _ body: () throws -> Result) throws -> Result {
         let descriptor = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard descriptor >= 0 else { throw failure(parent) }
-        defer { close(descriptor) }
+        defer { release(descriptor) }
         // Held by others for as long as they delete.
         while flock(descriptor, LOCK_EX) != 0 {
             guard errno == EINTR else { throw failure(parent) }

@@ -66,6 +66,8 @@ package struct PythonStage: Sendable {
         _ command: String, specification: JSONValue, context: StageContext,
         handle: @escaping @Sendable (Event) async throws -> Void = { _ in }
     ) async throws -> Ending {
+        // It would be stopped before it could save anything.
+        if context.drain.isSet { return .released }
         let folder = try context.workspace.directory()
         let file = folder + "/\(command).spec.json"
         try Data(specification.canonicalJSON.utf8).write(to: URL(filePath: file))
@@ -152,6 +154,8 @@ package struct PythonStage: Sendable {
         if let failure { throw failure }
         if let ending, status == .exited(0) || status == .exited(75) { return ending }
         try Task.checkCancellation()
+        // Stopped before it heeded the signal: there is nothing to save, and nothing has failed.
+        if context.drain.isSet, status == .signalled(SIGTERM) { return .released }
         if status == .signalled(SIGKILL) {
             throw StageFailure(
                 .resource, "python.killed",

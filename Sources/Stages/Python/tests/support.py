@@ -146,6 +146,7 @@ def start(command: str, spec: dict, folder: Path) -> subprocess.Popen:
         [sys.executable, "-m", "martlet_stages", command, "--spec", str(path)],
         cwd=folder, stdout=subprocess.PIPE, stderr=open(folder / f"{command}.log", "wb"),
         env={**os.environ, "PYTHONPATH": str(ROOT)},
+        bufsize=0,  # Who reads some lines and then has finish() read the rest loses what a buffer holds between the two.
     )  # fmt: skip
 
 

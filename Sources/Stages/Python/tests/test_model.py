@@ -43,7 +43,8 @@ def test_packed_loss_and_gradient_equal_unpacked(model, columns, flat):
     reference = sum(alone(model, columns, example) for example in range(examples))
     reference.backward()
     assert packed.item() == pytest.approx(reference.item(), rel=1e-5)
-    torch.testing.assert_close(gradient, weight.grad, rtol=1e-3, atol=1e-5)
+    # Different kernels: an element near zero is a difference of large ones.
+    torch.testing.assert_close(gradient, weight.grad, rtol=1e-3, atol=1e-5 * float(weight.grad.abs().max()))
 
 
 def test_long_examples_take_the_blocked_kernel_to_the_same_result(model, columns, monkeypatch):
