@@ -22,6 +22,10 @@ import Testing
         return (ending, scene.logText)
     }
 
+    private static func isReleased(_ ending: PythonStage.Ending) -> Bool {
+        if case .released = ending { true } else { false }
+    }
+
     private func failure(of script: String) async throws -> Failure {
         let error = await #expect(throws: StageFailure.self) { try await run(script) }
         return try #require(error).failure
@@ -147,10 +151,7 @@ import Testing
             while True: time.sleep(0.1)
             """, drain: drain
         ) { _ in drain.set() }
-        guard case .released = ending else {
-            Issue.record("not released")
-            return
-        }
+        #expect(Self.isReleased(ending))
         #expect(log.contains("saving"))
     }
 
@@ -164,20 +165,14 @@ import Testing
             while True: time.sleep(0.1)
             """, drain: drain
         ) { _ in drain.set() }
-        guard case .released = ending else {
-            Issue.record("not released")
-            return
-        }
+        #expect(Self.isReleased(ending))
     }
 
     @Test func aWorkerThatStopsStartsNothing() async throws {
         let drain = DrainSignal()
         drain.set()
         let (ending, log) = try await run("print('{}')", drain: drain)
-        guard case .released = ending else {
-            Issue.record("not released")
-            return
-        }
+        #expect(Self.isReleased(ending))
         #expect(!log.contains("started"))
     }
 
